@@ -1,0 +1,1 @@
+"""Inference backends. `base` is the contract; every engine lives in a package of its own beside it."""

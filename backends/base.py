@@ -1,0 +1,330 @@
+"""The contract between the API process and an inference engine.
+
+Plain structs that travel between the two processes, and the two small protocols that the server
+programs against. Nothing here knows HTTP, OpenAI or llama.cpp.
+
+Units: token ids are vocabulary indices; log-probabilities are natural logarithms; times are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Literal, Protocol
+
+import msgspec
+
+SAMPLER_ORDER: tuple[str, ...] = (
+    "penalties",
+    "dry",
+    "top_n_sigma",
+    "top_k",
+    "tfs_z",
+    "typ_p",
+    "top_p",
+    "min_p",
+    "xtc",
+    "temperature",
+)
+"""llama.cpp's default sampler chain, with tfs_z between top_k and typical_p, where it stood when llama.cpp had it."""
+
+FinishReason = Literal["stop", "length"]
+
+
+class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
+    """How to choose the next token. Defaults are llama.cpp's; `docs/samplers.md` explains each.
+
+    Values arrive validated: the server answers out-of-range ones with a 400 before they get here.
+    """
+
+    temperature: float = 0.8
+    dynatemp_range: float = 0.0
+    dynatemp_exponent: float = 1.0
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    tfs_z: float = 1.0
+    typical_p: float = 1.0
+    top_n_sigma: float = -1.0
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = -1
+    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+    adaptive_target: float = -1.0
+    adaptive_decay: float = 0.9
+    logit_bias: dict[int, float] = {}
+    """Added to the raw logit of each token id; -inf bans the token."""
+    seed: int | None = None
+    """None: a fresh random seed per sequence. Sequence i of a request with n > 1 uses seed + i."""
+    min_keep: int = 0
+    ignore_eos: bool = False
+    min_tokens: int = 0
+    """End-of-generation tokens are banned until this many tokens have been generated."""
+    samplers: tuple[str, ...] = SAMPLER_ORDER
+
+
+class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, tag="generate"):
+    """One prompt to be continued `n` times. `prompt` holds every token, BOS included."""
+
+    id: str
+    prompt: list[int]
+    max_tokens: int
+    sampling: SamplingParams
+    n: int = 1
+    logprobs: int | None = None
+    """None: no log-probabilities; k >= 0: the chosen token's, and the k most likely alternatives."""
+    prompt_logprobs: int | None = None
+    """The same for the prompt's own tokens (from its second token on): switches the prefix cache off."""
+    cache_prompt: bool = True
+
+
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    """Stop sequence `index` of a request, or all of it (`None`). Unknown ids are ignored."""
+
+    id: str
+    index: int | None = None
+
+
+class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
+    """End the engine process in good order."""
+
+
+class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
+    """Log-softmax of the raw logits over the full vocabulary: the chosen token's, and the most likely tokens'."""
+
+    logprob: float
+    top: list[tuple[int, float]]
+
+
+class PromptProgress(msgspec.Struct, frozen=True, tag="progress"):
+    """Prefill of sequence 0 has come this far. Sent once when it is complete, and while a long one goes on."""
+
+    id: str
+    processed: int
+    """Prompt tokens whose cells are in the KV cache, the cached ones included."""
+    cached: int
+    """How many of them were reused from the prefix cache."""
+    done: bool = False
+    logprobs: list[TokenLogprob] = []
+    """With `prompt_logprobs`: those of the tokens since the last progress message; the first is the prompt's second."""
+
+
+class TokenChunk(msgspec.Struct, frozen=True, tag="tokens"):
+    """Tokens that sequence `index` of a request has generated since its last chunk.
+
+    An end-of-generation token is never among `tokens`: it shows as `finish_reason` "stop" and `stop_token`.
+    """
+
+    id: str
+    index: int
+    tokens: list[int]
+    logprobs: list[TokenLogprob] | None = None
+    finish_reason: FinishReason | None = None
+    stop_token: int | None = None
+
+
+class RequestFailed(msgspec.Struct, frozen=True, tag="failed"):
+    """The engine gives the whole request up; nothing more follows for it."""
+
+    id: str
+    message: str
+    code: Literal["context_length_exceeded", "engine_error"] = "engine_error"
+
+
+class SlotState(msgspec.Struct, frozen=True, kw_only=True):
+    """One running sequence, for `/slots`."""
+
+    slot: int
+    request_id: str
+    index: int
+    prompt_tokens: int
+    processed_tokens: int
+    generated_tokens: int
+    max_tokens: int
+
+
+class StepEvents(msgspec.Struct, frozen=True, tag="step"):
+    """Everything that one step of the engine has to say, in order."""
+
+    events: list[TokenChunk | PromptProgress | RequestFailed]
+
+
+class EngineStats(msgspec.Struct, frozen=True, kw_only=True, tag="stats"):
+    """Gauges as of now, and counters since the engine started. Sent when they change, a few times a second."""
+
+    running: int = 0
+    waiting: int = 0
+    cells_total: int = 0
+    cells_used: int = 0
+    """Cells held by live sequences or by the prefix cache."""
+    cells_cached: int = 0
+    """Those held by the prefix cache alone: evicting it would leave cells_used - cells_cached."""
+    cached_sequences: int = 0
+    spilled_bytes: int = 0
+    spilled_sequences: int = 0
+    prompt_tokens: int = 0
+    """Prompt tokens computed (cached ones are not)."""
+    generation_tokens: int = 0
+    preemptions: int = 0
+    prefix_cache_queries: int = 0
+    """Prompt tokens looked up in the prefix cache."""
+    prefix_cache_hits: int = 0
+    """Prompt tokens found there."""
+    spills: int = 0
+    restores: int = 0
+    evictions: int = 0
+    steps: int = 0
+    slots: list[SlotState] = []
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
+    """What the server needs to know of the loaded model; sent once, when the engine is ready."""
+
+    path: str
+    description: str
+    """llama.cpp's one-line description, as `llama 8B Q4_K - Medium`."""
+    n_vocab: int
+    n_ctx: int
+    """Cells of the shared KV pool = the longest sequence there can be."""
+    n_ctx_train: int
+    n_embd: int
+    n_params: int
+    size_bytes: int
+    n_parallel: int
+    metadata: dict[str, str]
+    """The GGUF's scalar key-value pairs, as text."""
+    chat_template: str | None
+    sampling_defaults: SamplingParams
+    """llama.cpp's defaults overridden by the GGUF's `general.sampling.*`."""
+    load_seconds: float
+    notes: list[str] = []
+    """What was chosen or reduced while loading, a line each."""
+
+
+class LoadProgress(msgspec.Struct, frozen=True, tag="loading"):
+    fraction: float
+
+
+class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
+    message: str
+
+
+GenerationEvent = TokenChunk | PromptProgress
+
+
+class EngineOptions(msgspec.Struct, frozen=True, kw_only=True, tag="options"):
+    """How to load a model and lay out its context. Names and defaults follow llama-server's flags."""
+
+    model_path: str
+    n_ctx: int = 0
+    """Cells of the shared KV pool; 0: the model's own context, reduced to fit memory."""
+    n_parallel: int = 16
+    n_batch: int = 2048
+    n_ubatch: int = 512
+    n_threads: int = 0
+    """0: as many as there are physical cores available to this process."""
+    n_threads_batch: int = 0
+    """0: as n_threads."""
+    load_mode: Literal["auto", "none", "mmap", "mlock", "mmap+mlock", "dio"] = "auto"
+    cache_type_k: str = "f16"
+    cache_type_v: str = "f16"
+    flash_attn: Literal["auto", "on", "off"] = "auto"
+    n_gpu_layers: int = -1
+    """Layers to keep in device memory; negative: all."""
+    split_mode: Literal["none", "layer", "row", "tensor"] = "layer"
+    main_gpu: int = 0
+    tensor_split: tuple[float, ...] = ()
+    cache_ram_mib: int = 8192
+    """RAM for prefixes spilled from the KV pool; 0: none; -1: no limit."""
+    verbose: bool = False
+    """Pass llama.cpp's own log lines on."""
+
+
+EngineCommand = EngineOptions | GenerateRequest | Cancel | Shutdown
+"""What an engine is told: its options first, and only once."""
+EngineEvent = LoadProgress | LoadFailed | ModelInfo | StepEvents | EngineStats
+"""What an engine tells."""
+
+
+class BackendError(Exception):
+    """The engine could not do what was asked; the message is fit for a client."""
+
+
+class ModelLoadError(BackendError):
+    """The model cannot be loaded; the message is one clear line."""
+
+
+class EngineUnavailable(BackendError):
+    """The engine is loading, restarting or has died with nothing to resume: try again later."""
+
+
+class ContextLengthExceeded(BackendError):
+    """The request cannot fit the context, even alone."""
+
+
+class TokenizerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The vocabulary, loaded once. `pieces` is indexed by token id."""
+
+    pieces: list[bytes]
+    """Each token's text as bytes (possibly a part of a character), special tokens included."""
+    control_tokens: frozenset[int]
+    """Tokens that are markup, not text: rendered only when asked for."""
+    eog_tokens: frozenset[int]
+    bos: int | None
+    eos: int | None
+    eot: int | None
+    add_bos: bool
+    add_eos: bool
+    fim_prefix: int | None
+    fim_suffix: int | None
+    fim_middle: int | None
+    fim_pad: int | None
+    fim_repo: int | None
+    fim_separator: int | None
+
+
+class Tokenizer(Protocol):
+    """Text to tokens, off the event loop. Whatever the text, nothing but this call can fail."""
+
+    info: TokenizerInfo
+
+    async def encode(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Tokenize `text`. `add_special` adds BOS/EOS where the vocabulary asks for it, never a second BOS;
+        `parse_special` reads markup such as `<|im_end|>` as the special token. Raises BackendError."""
+        ...
+
+
+class Backend(Protocol):
+    """One loaded model."""
+
+    model: ModelInfo
+    tokenizer: Tokenizer
+    stats: EngineStats
+    """The engine's latest."""
+
+    def generate(self, request: GenerateRequest) -> AsyncIterator[GenerationEvent]:
+        """Run a request. Each of its n sequences ends with a chunk that has a finish_reason, then the iterator ends.
+        Closing the iterator early cancels what is left. Raises BackendError or a subclass."""
+        ...
+
+    def cancel(self, request_id: str, index: int) -> None:
+        """Stop one sequence of a running request (a stop string was met). No further event comes for it that matters."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request sent now would be run."""
+        ...
+
+    async def stop(self) -> None:
+        """End the engine in good order."""
+        ...

@@ -1,0 +1,1 @@
+"""The llama.cpp engine: the only package that knows llama.cpp. It speaks tokens, never OpenAI or HTTP."""

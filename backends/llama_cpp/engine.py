@@ -1,0 +1,242 @@
+"""The loop: drain messages → schedule → decode → sample → emit."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import numpy.typing as npt
+
+from backends.base import (
+    Cancel,
+    EngineCommand,
+    EngineStats,
+    GenerateRequest,
+    PromptProgress,
+    RequestFailed,
+    SlotState,
+    StepEvents,
+    TokenChunk,
+    TokenLogprob,
+)
+
+from .channel import Channel
+from .context import Context, Span
+from .kv_pool import KVPool
+from .sampling import Sampler, SamplingVocab, log_probabilities
+from .scheduler import Scheduler, Work
+from .sequence import Sequence
+
+STATS_INTERVAL = 0.2
+"""Seconds between reports while busy."""
+
+Logits = npt.NDArray[np.float32]
+
+
+class Engine:
+    """One model's batch loop. Everything it says goes through `channel`; it ends when told, or when nobody listens."""
+
+    def __init__(self, context: Context, pool: KVPool, vocab: SamplingVocab, channel: Channel[EngineCommand]) -> None:
+        self._context = context
+        self._vocab = vocab
+        self._channel = channel
+        self._pool = pool
+        self._scheduler = Scheduler(pool, context.n_ubatch, context.n_outputs)
+        self._requests: dict[str, list[Sequence]] = {}
+        """Unfinished sequences by request id."""
+        self._events: list[TokenChunk | PromptProgress | RequestFailed] = []
+        self._n_prompt = self._n_generated = self._n_steps = 0
+        self._reported = 0.0
+        self._stopping = False
+
+    def run(self) -> None:
+        while self._drain():
+            batch = self._scheduler.schedule()
+            if batch:
+                self._compute(batch)
+            self._emit()
+
+    # --- messages in ---
+
+    def _drain(self) -> bool:
+        """Take in what has arrived, waiting for it if there is nothing to compute. False: time to end."""
+        if self._scheduler.idle:
+            self._report()
+        while not self._stopping and (self._scheduler.idle or self._channel.ready()):
+            message = self._channel.receive()
+            if isinstance(message, GenerateRequest):
+                self._accept(message)
+            elif isinstance(message, Cancel):
+                self._cancel(message)
+            else:
+                self._stopping = True
+        return not self._stopping
+
+    def _accept(self, request: GenerateRequest) -> None:
+        try:
+            sequences = [self._new_sequence(request, i) for i in range(request.n)]
+        except ValueError as error:
+            self._channel.send(StepEvents([RequestFailed(request.id, str(error))]))
+            return
+        self._requests[request.id] = sequences
+        for seq in sequences:
+            self._scheduler.add(seq)
+
+    def _new_sequence(self, request: GenerateRequest, index: int) -> Sequence:
+        """Raises ValueError for what can't be computed: llama.cpp would abort, or fail the whole batch."""
+        prompt = request.prompt
+        n_ctx = self._context.n_ctx
+        if not prompt:
+            raise ValueError("the prompt has no tokens")
+        if min(prompt) < 0 or max(prompt) >= self._vocab.n_vocab:
+            raise ValueError(f"token ids go from 0 to {self._vocab.n_vocab - 1}")
+        if len(prompt) > n_ctx or (len(prompt) == n_ctx and request.max_tokens):
+            raise ValueError(f"the prompt has {len(prompt)} tokens, the context {n_ctx}")
+        seed = request.sampling.seed
+        sampler = Sampler(
+            request.sampling, self._vocab, seed=None if seed is None else (seed + index) & 0xFFFFFFFF, prompt=prompt
+        )
+        return Sequence(request, index, sampler, n_ctx)
+
+    def _cancel(self, cancel: Cancel) -> None:
+        for seq in list(self._requests.get(cancel.id, ())):
+            if cancel.index is None or seq.index == cancel.index:
+                self._retire(seq)
+
+    # --- a step ---
+
+    def _compute(self, batch: list[Work]) -> None:
+        spans = [_span(work) for work in batch]
+        result = self._context.decode(spans)
+        if result != 0:
+            self._recover(result, batch)
+            return
+        self._n_steps += 1
+        row = 0
+        logits = self._context.logits()
+        for work, span in zip(batch, spans, strict=True):
+            was_generating = work.seq.n_computed >= work.seq.n_prompt
+            self._scheduler.advance(work)
+            rows = logits[row : row + span.n_outputs]
+            row += span.n_outputs
+            if not was_generating:
+                self._after_prefill(work, rows)
+            if work.seq.n_remaining == 0:
+                self._after_last_token(work.seq, rows[-1] if len(rows) else None)
+
+    def _after_prefill(self, work: Work, rows: Logits) -> None:
+        """Count and report prompt tokens; score them if asked to."""
+        seq = work.seq
+        self._n_prompt += work.n
+        scores: list[TokenLogprob] = []
+        n_top = seq.request.prompt_logprobs
+        if n_top is not None and seq.n_scored < seq.n_to_score:
+            first = seq.n_computed - work.n
+            tokens = seq.array(seq.n_prompt)
+            for i in range(max(first, seq.n_scored), min(seq.n_computed, seq.n_prompt - 1)):
+                scores.append(log_probabilities(rows[i - first], int(tokens[i + 1]), n_top))
+            seq.n_scored += len(scores)
+        if seq.index == 0:
+            processed = min(seq.n_computed, seq.n_prompt)
+            done = processed == seq.n_prompt
+            self._events.append(PromptProgress(seq.request.id, processed, seq.n_cached, done, scores))
+
+    def _after_last_token(self, seq: Sequence, logits: Logits | None) -> None:
+        """All tokens are computed: sample the next one, or end."""
+        request = seq.request
+        if seq.max_new == 0 or logits is None:
+            self._events.append(TokenChunk(request.id, seq.index, [], finish_reason="length"))
+            self._retire(seq)
+            return
+        token = seq.sampler.sample(logits)
+        self._n_generated += 1
+        logprobs = None
+        if request.logprobs is not None:
+            logprobs = [log_probabilities(logits, token, request.logprobs)]
+        if token in self._vocab.eog:
+            self._events.append(TokenChunk(request.id, seq.index, [], None, "stop", token))
+            self._retire(seq)
+            return
+        seq.append(token)
+        ended = seq.n_generated >= seq.max_new
+        self._events.append(TokenChunk(request.id, seq.index, [token], logprobs, "length" if ended else None))
+        if ended:
+            self._retire(seq)
+
+    def _recover(self, result: int, batch: list[Work]) -> None:
+        """A batch wasn't computed. 1: there was no room, and nothing has changed; make some, and try again."""
+        if result == 1 and (self._pool.evict() or self._scheduler.preempt_youngest()):
+            return
+        for work in batch:
+            work.seq.forget_cells()
+            if work.seq.request.id in self._requests:
+                message = f"llama.cpp could not compute a batch (llama_decode: {result})"
+                self._events.append(RequestFailed(work.seq.request.id, message))
+                self._cancel(Cancel(work.seq.request.id))
+
+    def _retire(self, seq: Sequence) -> None:
+        self._scheduler.finish(seq)
+        seq.sampler.close()
+        siblings = self._requests[seq.request.id]
+        siblings.remove(seq)
+        if not siblings:
+            del self._requests[seq.request.id]
+
+    # --- messages out ---
+
+    def _emit(self) -> None:
+        if self._events:
+            self._channel.send(StepEvents(self._events))
+            self._events = []
+        if time.monotonic() - self._reported >= STATS_INTERVAL:
+            self._report()
+
+    def _report(self) -> None:
+        self._reported = time.monotonic()
+        pool, scheduler = self._pool, self._scheduler
+        stats = EngineStats(
+            running=len(scheduler.running),
+            waiting=len(scheduler.waiting),
+            cells_total=pool.total,
+            cells_used=pool.used,
+            cells_cached=pool.idle,
+            cached_sequences=pool.n_parked,
+            spilled_bytes=pool.spill.n_bytes,
+            spilled_sequences=len(pool.spill),
+            prompt_tokens=self._n_prompt,
+            generation_tokens=self._n_generated,
+            preemptions=scheduler.preemptions,
+            prefix_cache_queries=scheduler.cache_queries,
+            prefix_cache_hits=scheduler.cache_hits,
+            spills=pool.spills,
+            restores=pool.restores,
+            evictions=pool.evictions,
+            steps=self._n_steps,
+            slots=[_slot_state(seq) for seq in scheduler.running],
+        )
+        self._channel.send(stats)
+
+
+def _span(work: Work) -> Span:
+    """The tokens to compute, and the logits they must give: the last token's if nothing remains; all to be scored."""
+    seq = work.seq
+    assert seq.slot is not None
+    start, end = seq.n_computed, seq.n_computed + work.n
+    if seq.n_scored < seq.n_to_score:
+        n_outputs = work.n
+    else:
+        n_outputs = 1 if end == seq.n_tokens and seq.max_new else 0
+    return Span(seq.slot, seq.array(end)[start:], start, n_outputs)
+
+
+def _slot_state(seq: Sequence) -> SlotState:
+    assert seq.slot is not None
+    return SlotState(
+        slot=seq.slot,
+        request_id=seq.request.id,
+        index=seq.index,
+        prompt_tokens=seq.n_prompt,
+        processed_tokens=min(seq.n_computed, seq.n_prompt),
+        generated_tokens=seq.n_generated,
+        max_tokens=seq.max_new,
+    )

@@ -1,0 +1,136 @@
+"""The engine's `main()`: load the model as told over the inherited socket, then run the loop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+
+from backends.base import EngineCommand, EngineOptions, LoadFailed, LoadProgress, ModelInfo, ModelLoadError
+
+from .channel import Channel
+from .context import Context
+from .engine import Engine
+from .kv_pool import KVPool, MemoryTraits
+from .memory_fit import available_bytes, cell_bytes, fitting_cells
+from .model import Model
+from .sampling import SamplingVocab
+from .sampling_defaults import sampling_defaults
+from .spill import SpillStore
+from .threads import default_threads
+
+IDLE_SLOWDOWN = 0.125
+"""How much slower parked prefixes may make a decode step: it reads the weights, and every cell up to the highest."""
+MIN_IDLE_CELLS = 1024
+"""Parked cells that are always allowed: small models' steps are short anyway."""
+MIN_CTX = 512
+DEFAULT_CTX = 4096
+"""For the odd GGUF that doesn't say what it was trained on."""
+
+
+def main() -> None:
+    """Run as `python -m backends.llama_cpp.engine_process FD`."""
+    # Ctrl-C reaches the whole process group; the API process decides when this one ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    channel: Channel[EngineCommand] = Channel.from_fd(int(sys.argv[1]), EngineCommand)
+    options = channel.receive()
+    if not isinstance(options, EngineOptions):
+        return
+    try:
+        engine, info = _load(options, channel)
+    except ModelLoadError as error:
+        channel.send(LoadFailed(str(error)))
+        return
+    channel.send(info)
+    engine.run()
+
+
+def _load(options: EngineOptions, channel: Channel[EngineCommand]) -> tuple[Engine, ModelInfo]:
+    started = time.monotonic()
+    reported = 0.0
+
+    def report(fraction: float) -> None:
+        nonlocal reported
+        if fraction - reported >= 0.01:
+            reported = fraction
+            channel.send(LoadProgress(fraction))
+
+    model = Model(options, report)
+    if not model.has_decoder or model.has_encoder:
+        raise ModelLoadError(f"cannot serve {options.model_path}: not a model that generates text from a prompt alone")
+    notes: list[str] = []
+    context = _context(model, options, notes)
+    spill = SpillStore(-1 if options.cache_ram_mib < 0 else options.cache_ram_mib << 20)
+    pool = KVPool(context, _traits(model, context), spill, _max_idle_cells(model, options, context))
+    vocab = SamplingVocab.from_model(model.vocab, model.n_ctx_train)
+    info = ModelInfo(
+        path=options.model_path,
+        description=model.description,
+        n_vocab=model.n_vocab,
+        n_ctx=context.n_ctx,
+        n_ctx_train=model.n_ctx_train,
+        n_embd=model.n_embd,
+        n_params=model.n_params,
+        size_bytes=model.size_bytes,
+        n_parallel=options.n_parallel,
+        metadata=model.metadata,
+        chat_template=model.chat_template,
+        sampling_defaults=sampling_defaults(model.metadata),
+        load_seconds=time.monotonic() - started,
+        notes=notes,
+    )
+    return Engine(context, pool, vocab, channel), info
+
+
+def _context(model: Model, options: EngineOptions, notes: list[str]) -> Context:
+    """Make the context, its KV pool no larger than asked for, than the model's own and than memory allows."""
+    n_ctx = options.n_ctx
+    if n_ctx == 0:
+        per_cell = cell_bytes(model.metadata, options.cache_type_k, options.cache_type_v)
+        n_ctx = fitting_cells(model.n_ctx_train or DEFAULT_CTX, per_cell, available_bytes())
+        if n_ctx < model.n_ctx_train:
+            notes.append(
+                f"context reduced from the model's {model.n_ctx_train} to {n_ctx} tokens to fit memory (-c sets it)"
+            )
+    elif n_ctx > model.n_ctx_train:
+        notes.append(f"context of {n_ctx} tokens is longer than the {model.n_ctx_train} that the model was trained on")
+    threads = options.n_threads or default_threads()
+    while True:
+        try:
+            context = Context(model, options, n_ctx, threads)
+        except ModelLoadError:
+            if options.n_ctx or n_ctx <= MIN_CTX:
+                raise
+            n_ctx = max(MIN_CTX, n_ctx // 2)
+            notes.append(f"no memory for the context; trying {n_ctx} tokens")
+        else:
+            break
+    notes.append(
+        f"{model.description}: {model.size_bytes / 2**20:.0f} MiB, context {context.n_ctx} tokens shared by "
+        f"{options.n_parallel} sequences, {threads} threads, batch {context.n_batch}/{context.n_ubatch}, "
+        f"KV cache {options.cache_type_k}/{options.cache_type_v}"
+    )
+    return context
+
+
+def _traits(model: Model, context: Context) -> MemoryTraits:
+    return MemoryTraits(
+        n_cells=context.n_ctx,
+        n_slots=context.n_slots,
+        parking_ids=context.parking_ids,
+        trimmable=not (model.recurrent or model.hybrid),
+        cell_per_token=not model.recurrent,
+        n_swa=model.n_swa,
+    )
+
+
+def _max_idle_cells(model: Model, options: EngineOptions, context: Context) -> int:
+    """Parked cells whose reading costs a single stream's decode step no more than IDLE_SLOWDOWN."""
+    per_cell = cell_bytes(model.metadata, options.cache_type_k, options.cache_type_v)
+    if model.recurrent or not per_cell:
+        return context.n_ctx
+    return max(MIN_IDLE_CELLS, int(IDLE_SLOWDOWN * model.size_bytes / per_cell))
+
+
+if __name__ == "__main__":
+    main()

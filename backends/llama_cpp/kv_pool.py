@@ -1,0 +1,271 @@
+"""The shared pool of KV cells: who holds which, what is reused, and what goes when room is short.
+
+Live sequences compute in llama.cpp sequence ids below `n_parallel` (slots). A finished one's cells are parked under
+a further id, where the prefix tree finds them; parked cells are *idle* when no live sequence shares them. Idle cells
+cost every decode step (attention spans to the highest used cell), so they are bounded; beyond the bound, or when
+room is short, the least recently used goes to RAM (`SpillStore`) and comes back by copy.
+
+Policy only: the cells themselves move through `CellMemory`, so all of this is tested without a model.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Protocol
+
+from .prefix_cache import PrefixTree, Tokens
+from .sequence import Sequence
+from .spill import SpillStore
+
+MIN_PARKED = 8
+"""Shorter prefixes are cheaper to compute again than to keep."""
+
+
+class CellMemory(Protocol):
+    """What llama.cpp's memory can do, by sequence id. Positions are [p0, p1); p1 < 0 is the end."""
+
+    def copy(self, source: int, target: int, p0: int, p1: int) -> None: ...
+    def remove(self, seq: int, p0: int, p1: int) -> bool: ...
+    def first_position(self, seq: int) -> int: ...
+    def save(self, seq: int) -> bytes: ...
+    def restore(self, seq: int, state: bytes) -> bool: ...
+
+
+@dataclass(frozen=True)
+class MemoryTraits:
+    """What a model's memory allows."""
+
+    n_cells: int
+    """Cells of the pool; also the longest sequence."""
+    n_slots: int
+    """Sequences that can be computed at a time."""
+    parking_ids: range
+    """Sequence ids beyond the slots, under which finished sequences are parked."""
+    trimmable: bool = True
+    """Whether a part of a sequence can be removed or copied (attention). If not (recurrent, hybrid), whole ones are."""
+    cell_per_token: bool = True
+    """Whether a token takes a cell. Not so in purely recurrent models, whose state has one size."""
+    n_swa: int = 0
+    """Sliding window of attention, tokens; 0: none."""
+
+
+class KVPool:
+    """Slots, parked prefixes and cells."""
+
+    def __init__(self, memory: CellMemory, traits: MemoryTraits, spill: SpillStore, max_idle_cells: int) -> None:
+        self._memory = memory
+        self.traits = traits
+        self.spill = spill
+        self._max_idle = max_idle_cells
+        self.tree = PrefixTree()
+        self._free_slots = list(range(traits.n_slots))[::-1]
+        self._free_parking = list(traits.parking_ids)[::-1]
+        self._parked: OrderedDict[int, None] = OrderedDict()
+        """Parked ids, least recently used first."""
+        self.live: dict[int, Sequence] = {}
+        self.evictions = self.spills = self.restores = 0
+
+    # --- figures ---
+
+    @property
+    def has_slot(self) -> bool:
+        return bool(self._free_slots)
+
+    @property
+    def n_parked(self) -> int:
+        return len(self._parked)
+
+    @property
+    def used(self) -> int:
+        """Cells held by anyone."""
+        if not self.traits.cell_per_token:
+            return len(self._parked) + len(self.live)
+        private = sum(seq.n_computed - seq.n_shared for seq in self.live.values())
+        if self.traits.trimmable:
+            return self.tree.n_tokens + private
+        return private + sum(self.tree.length(holder) for holder in self.tree)
+
+    @property
+    def total(self) -> int:
+        """Cells there are."""
+        return self.traits.n_cells if self.traits.cell_per_token else self.traits.n_slots + len(self.traits.parking_ids)
+
+    @property
+    def idle(self) -> int:
+        """Cells that only parked prefixes hold."""
+        if not self.traits.cell_per_token:
+            return len(self._parked)
+        if self.traits.trimmable:
+            return self.tree.exclusive_tokens(self._parked.keys())
+        return sum(self.tree.length(holder) for holder in self._parked)
+
+    def cost(self, n_tokens: int) -> int:
+        """Cells that computing `n_tokens` more takes."""
+        return n_tokens if self.traits.cell_per_token else 0
+
+    @property
+    def free(self) -> int:
+        return self.total - self.used
+
+    # --- a sequence's life ---
+
+    def reusable(self, tokens: Tokens) -> int:
+        """Tokens of this prompt that need not be computed. At least one always remains: its logits are needed."""
+        length, _ = self._resident(tokens[:-1])
+        return max(length, self.spill.match(tokens[:-1], whole=self._restores_whole)[0])
+
+    def open(self, seq: Sequence) -> None:
+        """Give `seq` a slot, and the longest prefix of its tokens that is at hand."""
+        slot = self._free_slots.pop()
+        seq.slot, seq.n_computed, seq.n_shared = slot, 0, 0
+        self.live[slot] = seq
+        if not seq.reuses:
+            return
+        tokens = seq.array()[:-1]
+        length, holder = self._resident(tokens)
+        if self._restore(seq, tokens, better_than=length):
+            return
+        if holder is not None:
+            self._memory.copy(holder, slot, 0, length if self.traits.trimmable else -1)
+            self._touch(holder)
+            seq.n_computed = length
+            if self.traits.trimmable:
+                seq.n_shared = length
+                self.tree.insert(slot, tokens[:length])
+
+    def publish(self, seq: Sequence) -> None:
+        """Let others share what `seq` has computed. Cells that another has for the same tokens replace its own."""
+        assert seq.slot is not None
+        if not self.traits.trimmable:
+            self._checkpoint(seq)
+            return
+        tokens = seq.array(seq.n_computed)
+        length, holder = self._resident(tokens)
+        if holder is not None and holder != seq.slot and length > seq.n_shared:
+            self._memory.remove(seq.slot, seq.n_shared, length)
+            self._memory.copy(holder, seq.slot, seq.n_shared, length)
+        self.tree.insert(seq.slot, tokens)
+        seq.n_shared = seq.n_computed
+
+    def close(self, seq: Sequence) -> None:
+        """Take the slot back; what was computed stays as a parked prefix."""
+        slot = seq.slot
+        assert slot is not None
+        if seq.n_computed >= MIN_PARKED and seq.request.cache_prompt:
+            self._park(seq)
+        if slot in self.tree:
+            self.tree.remove(slot)
+        self._memory.remove(slot, -1, -1)
+        del self.live[slot]
+        self._free_slots.append(slot)
+        seq.slot, seq.n_computed, seq.n_shared, seq.published = None, 0, 0, False
+        while self._parked and self.idle > self._max_idle:
+            self.evict()
+
+    def make_room(self, n_cells: int) -> bool:
+        """Evict parked prefixes until `n_cells` are free. False: there aren't so many even then."""
+        while self.free < n_cells:
+            if not self.evict():
+                return False
+        return True
+
+    def evict(self) -> bool:
+        """Move the least recently used parked prefix to RAM, or drop it. False: there is none."""
+        if not self._parked:
+            return False
+        holder = next(iter(self._parked))
+        tokens = self.tree.tokens(holder)
+        kept = self.spill.holds_whole(tokens) if self._restores_whole else self.spill.holds(tokens)
+        if self.spill.enabled and not kept:
+            self.spill.put(tokens, self._memory.save(holder), supersede=not self._restores_whole)
+            self.spills += 1
+        self._unpark(holder)
+        self.evictions += 1
+        return True
+
+    def clear(self) -> None:
+        """Drop every parked prefix, without keeping a copy."""
+        for holder in list(self._parked):
+            self._unpark(holder)
+
+    # --- parts ---
+
+    def _resident(self, tokens: Tokens) -> tuple[int, int | None]:
+        """The longest prefix that the pool holds in a reusable form."""
+        if not self.traits.trimmable:
+            return self.tree.match_whole(tokens)
+        length, holder = self.tree.match(tokens)
+        if holder is None or not self.traits.n_swa:
+            return length, holder
+        # A restored sequence has lost the cells outside its window, and with them every shorter prefix.
+        whole = 0 <= self._memory.first_position(holder) <= max(0, length - self.traits.n_swa)
+        return (length, holder) if whole else (0, None)
+
+    @property
+    def _restores_whole(self) -> bool:
+        """Whether a state copied back can't be cut to a shorter prefix."""
+        return not self.traits.trimmable or self.traits.n_swa > 0
+
+    def _restore(self, seq: Sequence, tokens: Tokens, *, better_than: int) -> bool:
+        """Copy a prefix back from RAM if it beats the resident one and fits."""
+        assert seq.slot is not None
+        trimmable = self.traits.trimmable
+        length, key = self.spill.match(tokens, whole=self._restores_whole)
+        if key is None or length < better_than + MIN_PARKED:
+            return False
+        n_saved = self.spill.length(key)
+        state = self.spill.get(key)
+        if not self.make_room(self.cost(n_saved)) or not self._memory.restore(seq.slot, state):
+            self._memory.remove(seq.slot, -1, -1)
+            return False
+        if length < n_saved:
+            self._memory.remove(seq.slot, length, -1)
+        elif trimmable:
+            self.spill.drop(key)
+        seq.n_computed = length
+        self.restores += 1
+        if trimmable:
+            self.publish(seq)
+        return True
+
+    def _park(self, seq: Sequence) -> None:
+        """Keep the computed cells under a parking id, unless another holder keeps them anyway."""
+        assert seq.slot is not None
+        self.publish(seq)
+        if not self.traits.trimmable or self.tree.is_covered(seq.slot):
+            return
+        for shorter in self.tree.covers(seq.slot) & self._parked.keys():
+            self._unpark(shorter)
+        if (parking := self._parking_id()) is not None:
+            self._memory.copy(seq.slot, parking, 0, -1)
+            self.tree.rename(seq.slot, parking)
+            self._parked[parking] = None
+
+    def _checkpoint(self, seq: Sequence) -> None:
+        """Park a copy of the whole state as it is now (memory that can't be trimmed)."""
+        assert seq.slot is not None
+        tokens = seq.array(seq.n_computed)
+        length, holder = self.tree.match_whole(tokens)
+        if holder is not None and length == len(tokens):
+            self._touch(holder)
+        elif (parking := self._parking_id()) is not None:
+            self._memory.copy(seq.slot, parking, -1, -1)
+            self.tree.insert(parking, tokens)
+            self._parked[parking] = None
+
+    def _parking_id(self) -> int | None:
+        """A free parking id, by eviction if need be."""
+        if not self._free_parking and not self.evict():
+            return None
+        return self._free_parking.pop()
+
+    def _unpark(self, holder: int) -> None:
+        self.tree.remove(holder)
+        self._memory.remove(holder, -1, -1)
+        del self._parked[holder]
+        self._free_parking.append(holder)
+
+    def _touch(self, holder: int) -> None:
+        if holder in self._parked:
+            self._parked.move_to_end(holder)

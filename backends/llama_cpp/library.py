@@ -1,0 +1,101 @@
+"""llama.cpp's C library: start-up, where its log lines go, and which version it is."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import sys
+from collections import deque
+from importlib import metadata
+
+import llama_cpp.llama_cpp as C
+import msgspec
+
+BINDING = "llama-cpp-python"
+
+COMMITS = {"0.3.36": "0c1e57098"}
+"""The llama.cpp that a release of the binding vendors, as its change log says: builds made without git can't tell.
+A test compares this with what a build made with git says."""
+
+DEBUG, INFO, WARNING, ERROR, CONTINUED = 1, 2, 3, 4, 5
+"""ggml.h's log levels; the binding's own table of them is out of date."""
+
+PREFIX = re.compile(r"^(?:[a-z_]\w*(?:::\w+)*: |error loading model(?: \w+)?: )+")
+"""The names of C functions, and generalities, that an error line starts with."""
+
+
+class Versions(msgspec.Struct, frozen=True):
+    """`commit` is "unknown" where neither the library nor COMMITS can tell."""
+
+    binding: str
+    llama_cpp: str
+    commit: str
+
+
+class _Log:
+    """Takes the library's log lines: keeps the errors, writes all to stderr if `verbose`."""
+
+    def __init__(self) -> None:
+        self.verbose = False
+        self.errors: deque[str] = deque(maxlen=32)
+        self._level = INFO
+
+    def take(self, level: int, text: bytes, _user_data: object) -> None:
+        """One call of ggml's log callback: a line, or (CONTINUED) a piece of the line before."""
+        if level != CONTINUED:
+            self._level = level
+        message = text.decode(errors="replace")
+        if self._level == ERROR and message.strip():
+            if level == CONTINUED and self.errors:
+                self.errors[-1] += message.rstrip()
+            else:
+                self.errors.append(message.rstrip())
+        if self.verbose:
+            sys.stderr.write(message)
+            sys.stderr.flush()
+
+
+_log = _Log()
+_callback = C.llama_log_callback(_log.take)  # referenced for good: the library keeps a bare pointer
+_started = False
+
+
+def start(*, verbose: bool = False) -> None:
+    """Make the library usable in this process. Calling it again only changes where log lines go."""
+    global _started
+    _log.verbose = verbose
+    if _started:
+        return
+    _started = True
+    # On an assertion ggml would start a debugger on this very process, which takes seconds and can hang in a container.
+    os.environ.setdefault("GGML_NO_BACKTRACE", "1")
+    C.llama_log_set(_callback, ctypes.c_void_p(0))
+    C.llama_backend_init()
+
+
+def last_error() -> str | None:
+    """Why the last call failed, in a line: the first error logged since this was last asked, as it is the most exact.
+
+    llama.cpp goes on with ever more general ones ("failed to load model").
+    """
+    errors = list(_log.errors)
+    _log.errors.clear()
+    return PREFIX.sub("", errors[0]).strip() if errors else None
+
+
+def versions() -> Versions:
+    """What is installed."""
+    binding = metadata.version(BINDING)
+    return Versions(binding=binding, llama_cpp=C.llama_version().decode(), commit=_built_commit() or COMMITS.get(binding, "unknown"))
+
+
+def _built_commit() -> str | None:
+    """The commit that the build wrote into the library; None if it had no git to ask."""
+    from llama_cpp._ggml import libggml
+
+    ggml_commit = libggml.ggml_commit
+    ggml_commit.restype = ctypes.c_char_p
+    # The release's own sources count as modified there, so "-dirty" says nothing.
+    commit = str(ggml_commit().decode()).removesuffix("-dirty")
+    return commit if commit and commit != "unknown" else None

@@ -1,0 +1,153 @@
+"""A loaded GGUF: weights, vocabulary, metadata, and what its memory can do. Thin and typed over llama.h."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+
+import llama_cpp.llama_cpp as C
+import numpy as np
+import numpy.typing as npt
+
+from backends.base import EngineOptions, ModelLoadError
+
+from . import library
+
+LOAD_MODES = {
+    "auto": C.LLAMA_LOAD_MODE_AUTO,
+    "none": C.LLAMA_LOAD_MODE_NONE,
+    "mmap": C.LLAMA_LOAD_MODE_MMAP,
+    "mlock": C.LLAMA_LOAD_MODE_MLOCK,
+    "mmap+mlock": C.LLAMA_LOAD_MODE_MMAP_MLOCK,
+    "dio": C.LLAMA_LOAD_MODE_DIRECT_IO,
+}
+SPLIT_MODES = {
+    "none": C.LLAMA_SPLIT_MODE_NONE,
+    "layer": C.LLAMA_SPLIT_MODE_LAYER,
+    "row": C.LLAMA_SPLIT_MODE_ROW,
+    "tensor": 3,  # LLAMA_SPLIT_MODE_TENSOR: in llama.h, not yet in the binding
+}
+
+
+class Model:
+    """llama.cpp's `llama_model`. Raises ModelLoadError, with the reason in a line, if it can't be loaded."""
+
+    def __init__(self, options: EngineOptions, on_progress: Callable[[float], None]) -> None:
+        check_gguf(options.model_path)
+        library.start(verbose=options.verbose)
+        params = C.llama_model_default_params()
+        params.n_gpu_layers = options.n_gpu_layers
+        params.split_mode = SPLIT_MODES[options.split_mode]
+        params.main_gpu = options.main_gpu
+        params.load_mode = LOAD_MODES[options.load_mode]
+        if options.tensor_split:
+            shares = (ctypes.c_float * C.llama_max_devices())(*options.tensor_split)
+            params.tensor_split = ctypes.cast(shares, ctypes.POINTER(ctypes.c_float))
+
+        @C.llama_progress_callback  # type: ignore[untyped-decorator]  # ctypes' CFUNCTYPE
+        def report(fraction: float, _user_data: object) -> bool:
+            on_progress(fraction)
+            return True
+
+        params.progress_callback = report
+        handle = C.llama_model_load_from_file(options.model_path.encode(), params)
+        if not handle:
+            raise ModelLoadError(
+                f"cannot load {options.model_path}: {library.last_error() or 'llama.cpp gives no reason'}"
+            )
+        self.handle = handle
+        self.path = options.model_path
+        self.vocab = C.llama_model_get_vocab(handle)
+        self.n_vocab: int = C.llama_vocab_n_tokens(self.vocab)
+        self.metadata = _metadata(handle)
+
+    @property
+    def n_ctx_train(self) -> int:
+        return int(C.llama_model_n_ctx_train(self.handle))
+
+    @property
+    def n_embd(self) -> int:
+        return int(C.llama_model_n_embd(self.handle))
+
+    @property
+    def n_params(self) -> int:
+        return int(C.llama_model_n_params(self.handle))
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all tensors."""
+        return int(C.llama_model_size(self.handle))
+
+    @property
+    def n_swa(self) -> int:
+        """Tokens that sliding-window layers attend to; 0: no such layers."""
+        return int(C.llama_model_n_swa(self.handle))
+
+    @property
+    def recurrent(self) -> bool:
+        """No attention at all: a state of one size per sequence."""
+        return bool(C.llama_model_is_recurrent(self.handle))
+
+    @property
+    def hybrid(self) -> bool:
+        """Attention and recurrent layers."""
+        return bool(C.llama_model_is_hybrid(self.handle))
+
+    @property
+    def has_decoder(self) -> bool:
+        return bool(C.llama_model_has_decoder(self.handle))
+
+    @property
+    def has_encoder(self) -> bool:
+        return bool(C.llama_model_has_encoder(self.handle))
+
+    @property
+    def description(self) -> str:
+        buffer = ctypes.create_string_buffer(256)
+        C.llama_model_desc(self.handle, buffer, len(buffer))
+        return buffer.value.decode(errors="replace")
+
+    @property
+    def chat_template(self) -> str | None:
+        template = C.llama_model_chat_template(self.handle, None)
+        return template.decode(errors="replace") if template else None
+
+    def eog_tokens(self) -> npt.NDArray[np.int32]:
+        """Every token that ends generation, in id order."""
+        return np.array([t for t in range(self.n_vocab) if C.llama_vocab_is_eog(self.vocab, t)], np.int32)
+
+    def close(self) -> None:
+        C.llama_model_free(self.handle)
+
+
+def check_gguf(path: str) -> None:
+    """Say in words what is plainly wrong with a file, before llama.cpp tries it. Raises ModelLoadError."""
+    file = Path(path)
+    try:
+        with file.open("rb") as stream:
+            magic = stream.read(4)
+    except OSError as error:
+        raise ModelLoadError(f"cannot open {path}: {error.strerror or error}") from None
+    if not magic:
+        raise ModelLoadError(f"cannot load {path}: the file is empty")
+    if magic != b"GGUF":
+        raise ModelLoadError(f"cannot load {path}: not a GGUF file (it starts with {magic!r}, not b'GGUF')")
+
+
+def _metadata(handle: int) -> dict[str, str]:
+    """The GGUF's scalar key-value pairs, as text."""
+    found: dict[str, str] = {}
+    for i in range(C.llama_model_meta_count(handle)):
+        key = _text(C.llama_model_meta_key_by_index, handle, i)
+        found[key] = _text(C.llama_model_meta_val_str_by_index, handle, i)
+    return found
+
+
+def _text(getter: Callable[..., int], handle: int, index: int) -> str:
+    buffer = ctypes.create_string_buffer(256)
+    length = getter(handle, index, buffer, len(buffer))
+    if length >= len(buffer):
+        buffer = ctypes.create_string_buffer(length + 1)
+        getter(handle, index, buffer, len(buffer))
+    return buffer.value.decode(errors="replace")

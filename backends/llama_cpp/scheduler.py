@@ -1,0 +1,178 @@
+"""Which tokens of which sequence go into the next batch: admission, chunked prefill, preemption.
+
+The policy, in order, each step:
+
+1. Waiting sequences enter first come, first served, while a slot is free and their uncached tokens plus some headroom
+   fit the pool. One whose prompt another sequence is computing right now waits for that one, then shares its cells.
+2. Every decoding sequence gets its one token; prefills share what is left, oldest first, in chunks small enough that
+   the decoding ones hardly notice.
+3. If the step's cells aren't there, parked prefixes are evicted, then the youngest sequence is preempted: it goes back
+   to the queue and is computed again from what the prefix cache kept.
+"""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass
+
+from .kv_pool import KVPool
+from .prefix_cache import common_prefix
+from .sequence import Sequence
+
+MIXED_CHUNK = 64
+"""Prefill tokens in a batch that also decodes: a chunk this size costs the streams next to nothing."""
+HEADROOM = 32
+"""Cells beyond its prompt that a sequence must find free to be admitted."""
+MIN_SHARED = 32
+"""Prompt tokens worth waiting for while another sequence computes them."""
+CHECKPOINT_EVERY = 512
+"""Tokens between checkpoints of a long prompt, for memory that only whole sequences can be reused of."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """`n` tokens of a sequence to compute in this batch."""
+
+    seq: Sequence
+    n: int
+
+
+class Scheduler:
+    """Queues of sequences over a KV pool."""
+
+    def __init__(self, pool: KVPool, prefill_chunk: int, n_outputs: int) -> None:
+        """`prefill_chunk`: tokens of a batch that only prefills; `n_outputs`: logits rows a batch may ask for."""
+        self.pool = pool
+        self._prefill_chunk = prefill_chunk
+        self._n_outputs = n_outputs
+        self.waiting: list[Sequence] = []
+        """By arrival."""
+        self.running: list[Sequence] = []
+        """By arrival."""
+        self.preemptions = 0
+        self.cache_queries = self.cache_hits = 0
+        """Prompt tokens looked up in the prefix cache, and found."""
+
+    @property
+    def idle(self) -> bool:
+        return not self.waiting and not self.running
+
+    def add(self, seq: Sequence) -> None:
+        bisect.insort(self.waiting, seq, key=lambda s: s.arrival)
+
+    def finish(self, seq: Sequence) -> None:
+        """Take a sequence out, wherever it is; its computed tokens stay in the prefix cache."""
+        if seq in self.running:
+            self.running.remove(seq)
+            self.pool.close(seq)
+        elif seq in self.waiting:
+            self.waiting.remove(seq)
+
+    def schedule(self) -> list[Work]:
+        """The next batch; empty only if there is nothing to do."""
+        self._admit()
+        while True:
+            batch = self._fill()
+            if self.pool.make_room(sum(self.pool.cost(work.n) for work in batch)):
+                return batch
+            if not self.preempt_youngest():
+                return [Work(work.seq, min(work.n, self.pool.free)) for work in batch if self.pool.free]
+
+    def preempt_youngest(self) -> bool:
+        """Send the youngest running sequence back to the queue. False: it runs alone, so it keeps its cells."""
+        if len(self.running) < 2:
+            return False
+        seq = self.running.pop()
+        self.pool.close(seq)
+        self.add(seq)
+        self.preemptions += 1
+        return True
+
+    # --- parts ---
+
+    def _admit(self) -> None:
+        for seq in self.waiting[: 4 * self.pool.traits.n_slots]:
+            if not self.pool.has_slot:
+                return
+            if self._awaits_prefill(seq):
+                continue
+            if not self._enter(seq):
+                return
+
+    def _enter(self, seq: Sequence) -> bool:
+        """Admit a sequence if the pool can hold it beside what the running ones have still to compute."""
+        promised = sum(self.pool.cost(other.n_remaining) for other in self.running)
+        headroom = HEADROOM if self.running else 1
+        if not self._fits(seq.n_remaining - self.pool.reusable(seq.array()), promised + headroom):
+            return False
+        self.pool.open(seq)
+        if not self._fits(seq.n_remaining, promised + headroom) and self.running:
+            self.pool.close(seq)
+            return False
+        self.waiting.remove(seq)
+        bisect.insort(self.running, seq, key=lambda s: s.arrival)
+        if not seq.started:
+            seq.started, seq.n_cached = True, seq.n_computed
+            self.cache_queries += seq.n_prompt
+            self.cache_hits += seq.n_cached
+        return True
+
+    def _fits(self, n_tokens: int, beside: int) -> bool:
+        pool = self.pool
+        return pool.cost(n_tokens) + pool.cost(beside) <= pool.free + pool.idle
+
+    def _awaits_prefill(self, seq: Sequence) -> bool:
+        """Whether a running sequence is about to publish cells that this one could share."""
+        if not seq.reuses:
+            return False
+        prefilling = [other for other in self.running if not other.published and other.request.cache_prompt]
+        if not prefilling:
+            return False
+        tokens = seq.array()[:-1]
+        shared = max(common_prefix(tokens, other.array(other.n_prompt)) for other in prefilling)
+        if not self.pool.traits.trimmable:
+            shared = shared if any(shared >= other.n_prompt - 1 for other in prefilling) else 0
+        return shared >= self.pool.reusable(seq.array()) + MIN_SHARED
+
+    def _fill(self) -> list[Work]:
+        """Every decoding sequence's token, then prefill chunks, within the limits of a batch."""
+        decoding = [Work(seq, 1) for seq in self.running if seq.decoding]
+        room = min(MIXED_CHUNK, self._prefill_chunk) if decoding else self._prefill_chunk
+        outputs = self._n_outputs - len(decoding)
+        batch = decoding
+        for seq in self.running:
+            if seq.decoding or room <= 0 or outputs <= 0:
+                continue
+            n = min(seq.n_remaining, room, self._chunk_limit(seq))
+            if seq.n_scored < seq.n_to_score:
+                n = min(n, outputs)
+                outputs -= n
+            else:
+                outputs -= 1
+            room -= n
+            batch.append(Work(seq, n))
+        return batch
+
+    def _chunk_limit(self, seq: Sequence) -> int:
+        """Tokens until the next point where a whole-sequence checkpoint is due; no limit on trimmable memory."""
+        if self.pool.traits.trimmable or not seq.request.cache_prompt:
+            return seq.n_remaining
+        last = seq.n_prompt - 1
+        if seq.n_computed >= last:
+            return seq.n_remaining
+        next_checkpoint = (seq.n_computed // CHECKPOINT_EVERY + 1) * CHECKPOINT_EVERY
+        return min(next_checkpoint, last) - seq.n_computed
+
+    def advance(self, work: Work) -> None:
+        """Record that a batch with this work has been computed; publish what others can share."""
+        seq = work.seq
+        seq.n_computed += work.n
+        if not seq.request.cache_prompt or seq.published:
+            return
+        if self.pool.traits.trimmable:
+            if seq.n_computed >= seq.n_prompt:
+                self.pool.publish(seq)
+                seq.published = True
+        elif seq.n_computed == seq.n_prompt - 1 or seq.n_computed % CHECKPOINT_EVERY == 0:
+            self.pool.publish(seq)
+            seq.published = seq.n_computed >= seq.n_prompt - 1

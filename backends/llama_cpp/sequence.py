@@ -1,0 +1,82 @@
+"""One sequence being generated: a request's i-th continuation, how far it is computed, and its limits."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backends.base import GenerateRequest
+
+from .prefix_cache import Tokens
+
+if TYPE_CHECKING:  # the policy around this class runs without llama.cpp, and so without samplers
+    from .sampling import Sampler
+
+_arrivals = itertools.count()
+
+
+class Sequence:
+    """Tokens are computed from the left: cells exist for the first `n_computed`.
+
+    Prefill and decode differ only in how many tokens remain; the last one's logits give the next token. So a
+    preempted sequence goes on by the same rule: its cells are gone, `n_computed` is what the prefix cache gave back.
+    """
+
+    def __init__(self, request: GenerateRequest, index: int, sampler: Sampler, n_ctx: int) -> None:
+        self.request = request
+        self.index = index
+        self.sampler = sampler
+        self.arrival = next(_arrivals)
+        self.n_prompt = len(request.prompt)
+        self.max_new = min(request.max_tokens, n_ctx - self.n_prompt)
+        self._tokens = np.empty(self.n_prompt + self.max_new, np.int32)
+        self._tokens[: self.n_prompt] = request.prompt
+        self.n_tokens = self.n_prompt
+        self.slot: int | None = None
+        """The llama.cpp sequence id while running, else None."""
+        self.n_computed = 0
+        self.n_shared = 0
+        """Leading cells that the prefix tree counts: held together with others, or published to them."""
+        self.published = False
+        """Whether others can already share the prompt's cells."""
+        self.n_cached = 0
+        """Prompt tokens that the prefix cache gave when the sequence first started."""
+        self.started = False
+        self.n_to_score = self.n_prompt - 1 if request.prompt_logprobs is not None and index == 0 else 0
+        """Prompt tokens whose log-probabilities are asked for (`prompt_logprobs`: all but the first)."""
+        self.n_scored = 0
+
+    @property
+    def n_remaining(self) -> int:
+        """Tokens to compute before the next one can be sampled."""
+        return self.n_tokens - self.n_computed
+
+    @property
+    def n_generated(self) -> int:
+        return self.n_tokens - self.n_prompt
+
+    @property
+    def decoding(self) -> bool:
+        """Whether it advances by one token a step, as opposed to prefilling."""
+        return self.n_remaining == 1 and self.n_computed >= self.n_prompt
+
+    @property
+    def reuses(self) -> bool:
+        """Whether it may start from cached cells: tokens still to be scored must be computed afresh."""
+        return self.request.cache_prompt and self.n_scored == self.n_to_score
+
+    def array(self, n: int | None = None) -> Tokens:
+        """The first `n` tokens (default: all); a view."""
+        return self._tokens[: self.n_tokens if n is None else n]
+
+    def append(self, token: int) -> None:
+        """Add a sampled token; it has no cell yet."""
+        self._tokens[self.n_tokens] = token
+        self.n_tokens += 1
+        self.sampler.accept(token)
+
+    def forget_cells(self) -> None:
+        """Nothing that was computed can be trusted (a batch failed half-way): park none of it."""
+        self.n_computed = self.n_shared = 0

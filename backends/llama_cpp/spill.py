@@ -1,0 +1,65 @@
+"""Idle prefixes kept in RAM: sequence states copied out of the KV pool, found again by their tokens."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from .prefix_cache import PrefixTree, Tokens
+
+
+class SpillStore:
+    """Least recently used copies of sequence states, up to `limit_bytes` (negative: no limit; 0: keeps nothing)."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._tree = PrefixTree()
+        self._states: OrderedDict[int, bytes] = OrderedDict()
+        self._next_key = 0
+        self.n_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    @property
+    def enabled(self) -> bool:
+        return self._limit != 0
+
+    def holds(self, tokens: Tokens) -> bool:
+        """Whether a copy of just these tokens, or of a longer text that starts with them, is here."""
+        return self._tree.match(tokens)[0] == len(tokens)
+
+    def holds_whole(self, tokens: Tokens) -> bool:
+        """Whether a copy of just these tokens is here."""
+        return self._tree.match_whole(tokens)[0] == len(tokens)
+
+    def match(self, tokens: Tokens, *, whole: bool) -> tuple[int, int | None]:
+        """The longest prefix of `tokens` that a copy starts with (`whole`: that a copy is), and the copy's key."""
+        return self._tree.match_whole(tokens) if whole else self._tree.match(tokens)
+
+    def length(self, key: int) -> int:
+        """How many tokens a copy holds."""
+        return self._tree.length(key)
+
+    def get(self, key: int) -> bytes:
+        """A copy's bytes; it becomes the most recently used."""
+        self._states.move_to_end(key)
+        return self._states[key]
+
+    def put(self, tokens: Tokens, state: bytes, *, supersede: bool) -> None:
+        """Keep a copy; drop those it makes superfluous (`supersede`), then the oldest until it fits."""
+        if 0 <= self._limit < len(state):
+            return
+        key, self._next_key = self._next_key, self._next_key + 1
+        self._tree.insert(key, tokens)
+        self._states[key] = state
+        self.n_bytes += len(state)
+        if supersede:
+            for shorter in self._tree.covers(key):
+                self.drop(shorter)
+        while 0 <= self._limit < self.n_bytes:
+            self.drop(next(iter(self._states)))
+
+    def drop(self, key: int) -> None:
+        """Forget a copy."""
+        self._tree.remove(key)
+        self.n_bytes -= len(self._states.pop(key))

@@ -1,0 +1,138 @@
+"""The tokenizer's `main()`: a process that turns text into tokens with a vocabulary and no weights.
+
+It is a process of its own because tokenizing can crash: llama.cpp splits text by recursive `std::regex`, which takes
+about 420 bytes of stack per character of the longest match (`docs/tokenizer.md`). Stacks here grow with the text, so
+it takes more than a long text to overflow them; if something still does, only this process dies (`tokenizer.py`).
+
+Texts wait in lanes by size, one thread each, so that a short prompt is never behind a book.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+
+from backends.base import BackendError, LoadFailed, ModelLoadError, TokenizerInfo
+
+from .channel import Channel
+from .vocab import Vocabulary
+
+LANES = (32 << 10, 1 << 20, sys.maxsize)
+"""Each lane's longest text, in bytes."""
+STACK_PER_BYTE = 1024
+STACK_LEAST = 8 << 20
+
+
+class Encode(msgspec.Struct, frozen=True, tag="encode"):
+    """Tokenize UTF-8 `text`."""
+
+    id: int
+    text: bytes
+    add_special: bool
+    parse_special: bool
+
+
+class Forget(msgspec.Struct, frozen=True, tag="forget"):
+    """Nobody waits for this one any more: skip it if it has not begun. It is answered all the same."""
+
+    id: int
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    info: TokenizerInfo
+
+
+class Encoded(msgspec.Struct, frozen=True, tag="encoded"):
+    id: int
+    tokens: list[int]
+
+
+class EncodeFailed(msgspec.Struct, frozen=True, tag="encode_failed"):
+    id: int
+    message: str
+
+
+TokenizerCommand = Encode | Forget
+TokenizerEvent = Ready | Encoded | EncodeFailed | LoadFailed
+
+
+class Worker:
+    """Reads commands until the parent is gone; answers from the lanes' threads."""
+
+    def __init__(self, channel: Channel[TokenizerCommand], vocabulary: Vocabulary) -> None:
+        self._channel = channel
+        self._vocabulary = vocabulary
+        self._waiting: dict[int, Encode] = {}
+        self._lanes = [queue.SimpleQueue[int]() for _ in LANES]
+
+    def run(self) -> None:
+        for lane, longest in zip(self._lanes, LANES, strict=True):
+            own_stack = longest > LANES[0]
+            _thread(self._serve, lane, own_stack, stack=STACK_LEAST + LANES[0] * STACK_PER_BYTE)
+        while (command := self._channel.receive()) is not None:
+            if isinstance(command, Forget):
+                if self._waiting.pop(command.id, None) is not None:
+                    self._channel.send(EncodeFailed(command.id, "cancelled"))
+            else:
+                self._waiting[command.id] = command
+                fitting = next(i for i, longest in enumerate(LANES) if len(command.text) <= longest)
+                self._lanes[fitting].put(command.id)
+
+    def _serve(self, lane: queue.SimpleQueue[int], own_stack: bool) -> None:
+        """Work off a lane. `own_stack`: each text on a new thread, whose stack fits it and is freed after it."""
+        while True:
+            job = self._waiting.pop(lane.get(), None)
+            if job is None:
+                continue
+            if not own_stack:
+                self._encode(job)
+                continue
+            try:
+                _thread(self._encode, job, stack=STACK_LEAST + len(job.text) * STACK_PER_BYTE).join()
+            except (RuntimeError, ValueError, MemoryError):
+                self._channel.send(EncodeFailed(job.id, "the text is too long to be tokenized on this machine"))
+
+    def _encode(self, job: Encode) -> None:
+        answer: Encoded | EncodeFailed
+        try:
+            tokens = self._vocabulary.tokenize(job.text, add_special=job.add_special, parse_special=job.parse_special)
+            answer = Encoded(job.id, tokens)
+        except (BackendError, MemoryError) as error:
+            answer = EncodeFailed(job.id, str(error) or "out of memory")
+        with suppress(ConnectionError):  # the parent is gone, and `run` is about to see it
+            self._channel.send(answer)
+
+
+_stack_size = threading.Lock()
+"""`threading.stack_size` holds for all threads started after it."""
+
+
+def _thread(target: Callable[..., None], *arguments: object, stack: int) -> threading.Thread:
+    thread = threading.Thread(target=target, args=arguments, daemon=True)
+    with _stack_size:
+        threading.stack_size(stack)
+        thread.start()
+    return thread
+
+
+def main(fd: int, path: str, verbose: bool) -> None:
+    """Serve the end `fd` of a socket pair until its other end closes."""
+    with Channel[TokenizerCommand].from_fd(fd, TokenizerCommand) as channel, suppress(ConnectionError):
+        try:
+            vocabulary = Vocabulary(path, verbose=verbose)
+        except ModelLoadError as error:
+            channel.send(LoadFailed(str(error)))
+            return
+        channel.send(Ready(vocabulary.info()))
+        Worker(channel, vocabulary).run()
+    os._exit(0)  # a thread may be deep in a text that nobody waits for
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:] == ["--verbose"])

@@ -1,0 +1,235 @@
+"""Scheduler and KV pool together, on a memory in plain Python: no model, every invariant checked each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backends.base import GenerateRequest, SamplingParams
+from backends.llama_cpp.kv_pool import KVPool, MemoryTraits
+from backends.llama_cpp.scheduler import CHECKPOINT_EVERY, MIXED_CHUNK, Scheduler, Work
+from backends.llama_cpp.sequence import Sequence
+from backends.llama_cpp.spill import SpillStore
+
+from .cells import PlainCells
+
+ATTENTION, HYBRID, RECURRENT = (True, True), (False, True), (False, False)
+
+
+class NoSampler:
+    def accept(self, token: int) -> None: ...
+
+
+def next_token(seq: Sequence) -> int:
+    """A 'model': the next token depends on all before it."""
+    return int(seq.array().sum() * 7 + seq.n_tokens) % 5
+
+
+class Machine:
+    """Runs sequences as the engine does, with `next_token` for a model."""
+
+    def __init__(
+        self, n_cells: int, n_slots: int, kind: tuple[bool, bool] = ATTENTION, ram: int = 1 << 20, idle: int = 10**9
+    ) -> None:
+        trimmable, cell_per_token = kind
+        self.memory = PlainCells(n_cells if cell_per_token else 10**9)
+        parking = range(n_slots, n_slots + 6)
+        traits = MemoryTraits(n_cells, n_slots, parking, trimmable, cell_per_token)
+        self.pool = KVPool(self.memory, traits, SpillStore(ram), idle)
+        self.scheduler = Scheduler(self.pool, prefill_chunk=128, n_outputs=max(n_slots, 16))
+        self.n_ctx = n_cells
+        self.computed = 0
+        self.finished: list[Sequence] = []
+
+    def add(self, prompt: list[int], max_tokens: int, n: int = 1) -> list[Sequence]:
+        request = GenerateRequest(
+            id=str(len(self.finished)), prompt=prompt, max_tokens=max_tokens, sampling=SamplingParams(), n=n
+        )
+        sequences = [Sequence(request, i, NoSampler(), self.n_ctx) for i in range(n)]  # type: ignore[arg-type]
+        for seq in sequences:
+            self.scheduler.add(seq)
+        return sequences
+
+    def step(self) -> list[Work]:
+        batch = self.scheduler.schedule()
+        for work in batch:
+            seq = work.seq
+            self.memory.decode(seq.slot, seq.array(seq.n_computed + work.n)[seq.n_computed :], seq.n_computed)
+            self.computed += work.n
+        for work in batch:
+            self.scheduler.advance(work)
+        for work in batch:
+            if work.seq.n_remaining == 0:
+                work.seq.append(next_token(work.seq))
+                if work.seq.n_generated >= work.seq.max_new:
+                    self.scheduler.finish(work.seq)
+                    self.finished.append(work.seq)
+        self.check()
+        return batch
+
+    def check(self) -> None:
+        pool = self.pool
+        for slot, seq in pool.live.items():
+            assert self.memory.text(slot) == seq.array(seq.n_computed).tolist()
+        if pool.traits.trimmable:
+            assert pool.used == self.memory.used
+            assert pool.used <= pool.total
+        elif pool.traits.cell_per_token:
+            assert pool.used >= self.memory.used  # shared cells are counted for each who holds them
+        for holder in pool.tree:
+            assert self.memory.text(holder)[: pool.tree.length(holder)] == pool.tree.tokens(holder).tolist()
+
+    def run(self, limit: int = 5000) -> None:
+        while not self.scheduler.idle:
+            assert self.step(), "nothing to do, yet sequences wait"
+            limit -= 1
+            assert limit, "no end in sight"
+
+    def drained(self) -> None:
+        """Only the prefix cache holds cells, and dropping it empties the pool."""
+        assert self.pool.used == self.pool.idle
+        self.pool.clear()
+        assert self.pool.used == 0 and self.memory.used == 0 and not list(self.pool.tree)
+
+
+def expected(prompt: list[int], n: int) -> list[int]:
+    tokens = list(prompt)
+    for _ in range(n):
+        tokens.append((sum(tokens) * 7 + len(tokens)) % 5)
+    return tokens[len(prompt) :]
+
+
+prompts = st.lists(st.integers(0, 2), min_size=1, max_size=40)
+loads = st.lists(st.tuples(prompts, st.integers(1, 20), st.integers(1, 3), st.integers(0, 4)), min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize("kind", [ATTENTION, HYBRID, RECURRENT], ids=["attention", "hybrid", "recurrent"])
+@pytest.mark.parametrize("ram", [0, 400, 1 << 20])
+@settings(max_examples=30, deadline=None)
+@given(load=loads, n_slots=st.integers(1, 4), idle=st.sampled_from([0, 20, 10**9]))
+def test_any_load_on_a_small_pool_gives_every_sequence_its_own_text(kind, ram, load, n_slots, idle) -> None:
+    machine = Machine(64, n_slots, kind, ram, idle)
+    sequences: list[Sequence] = []
+    for prompt, max_tokens, n, steps in load:
+        sequences += machine.add(prompt, max_tokens, n)
+        for _ in range(steps):
+            if not machine.scheduler.idle:
+                machine.step()
+    machine.run()
+    for seq in sequences:
+        n = min(seq.request.max_tokens, 64 - seq.n_prompt)
+        assert seq.array()[seq.n_prompt :].tolist() == expected(seq.request.prompt, n)
+    machine.drained()
+
+
+@settings(max_examples=30, deadline=None)
+@given(load=loads, doomed=st.sets(st.integers(0, 23)))
+def test_cancelling_anything_at_any_time_leaves_nothing_behind(load, doomed) -> None:
+    machine = Machine(64, 3)
+    sequences: list[Sequence] = []
+    for prompt, max_tokens, n, steps in load:
+        sequences += machine.add(prompt, max_tokens, n)
+        for _ in range(steps):
+            if not machine.scheduler.idle:
+                machine.step()
+        for i in sorted(doomed & set(range(len(sequences)))):
+            machine.scheduler.finish(sequences[i])
+        machine.check()
+    machine.run()
+    machine.drained()
+
+
+def until(machine: Machine, condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        machine.step()
+    raise AssertionError("never happened")
+
+
+def test_a_long_prompt_goes_in_chunks_beside_decoding() -> None:
+    machine = Machine(4096, 4)
+    (talker,) = machine.add([1] * 4, 200)
+    until(machine, lambda: talker.decoding)
+    (long,) = machine.add([2] * 500, 1)
+    steps = 0
+    while long.n_generated == 0:
+        batch = machine.step()
+        assert {work.seq: work.n for work in batch}[talker] == 1
+        assert sum(work.n for work in batch) <= MIXED_CHUNK + 1
+        steps += 1
+    assert steps == -(-500 // MIXED_CHUNK)
+
+
+def test_the_same_prompt_at_once_is_computed_once() -> None:
+    machine = Machine(8192, 8)
+    machine.add([1, 2] * 300, 4, n=8)
+    machine.run()
+    assert machine.computed <= 600 + 8 * 4 + 8
+
+
+@pytest.mark.parametrize("kind", [HYBRID, RECURRENT], ids=["hybrid", "recurrent"])
+def test_whole_sequence_memory_computes_a_shared_prompt_once(kind) -> None:
+    machine = Machine(20000, 4, kind)
+    machine.add([1, 2] * 300, 4, n=4)
+    machine.run()
+    assert machine.computed <= 600 + 4 * 4 + 4
+    before = machine.computed
+    machine.add([1, 2] * 300 + [0] * 20, 2)
+    machine.run()
+    assert machine.computed - before <= 20 + 2 + 1
+
+
+def test_whole_sequence_memory_keeps_checkpoints_of_a_long_prompt() -> None:
+    machine = Machine(20000, 2, RECURRENT)
+    machine.add([1] * (CHECKPOINT_EVERY + 100), 1)
+    machine.run()
+    before = machine.computed
+    machine.add([1] * (CHECKPOINT_EVERY + 50) + [2] * 100, 1)
+    machine.run()
+    assert machine.computed - before <= 150 + 1
+
+
+def test_a_conversation_computes_only_what_is_new() -> None:
+    machine = Machine(4096, 2)
+    (first,) = machine.add([1] * 100, 20)
+    machine.run()
+    before = machine.computed
+    machine.add([*first.array().tolist(), *[2] * 10], 5)
+    machine.run()
+    assert machine.computed - before == 1 + 10 + 4
+    assert machine.scheduler.cache_hits == 119
+
+
+def test_spilled_prefixes_come_back_by_copy() -> None:
+    machine = Machine(512, 2, idle=0)
+    machine.add([1] * 200, 1)
+    machine.run()
+    assert machine.pool.n_parked == 0 and len(machine.pool.spill) == 1
+    before = machine.computed
+    machine.add([1] * 200, 1)
+    machine.run()
+    assert machine.computed - before == 1
+    assert machine.pool.restores == 1
+
+
+def test_a_pool_too_small_preempts_the_youngest_and_loses_nothing() -> None:
+    machine = Machine(256, 4)
+    sequences = [machine.add([i, i + 1] * 20, 120)[0] for i in range(4)]
+    machine.run()
+    assert machine.scheduler.preemptions > 0
+    for seq in sequences:
+        assert seq.array()[seq.n_prompt :].tolist() == expected(seq.request.prompt, 120)
+
+
+def test_first_come_first_served() -> None:
+    machine = Machine(256, 4)
+    machine.add([1] * 100, 100)
+    machine.step()
+    (big,) = machine.add([2] * 200, 5)
+    (small,) = machine.add([0] * 10, 5)
+    machine.run()
+    assert machine.finished.index(big) < machine.finished.index(small)
