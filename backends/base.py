@@ -57,7 +57,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     dry_multiplier: float = 0.0
     dry_base: float = 1.75
     dry_allowed_length: int = 2
-    dry_penalty_last_n: int = -1
+    dry_penalty_last_n: int = 64
     dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
     adaptive_target: float = -1.0
     adaptive_decay: float = 0.9
@@ -295,7 +295,8 @@ class TokenizerInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Tokenizer(Protocol):
     """Text to tokens, off the event loop. Whatever the text, nothing but this call can fail."""
 
-    info: TokenizerInfo
+    @property
+    def info(self) -> TokenizerInfo: ...
 
     async def encode(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Tokenize `text`. `add_special` adds BOS/EOS where the vocabulary asks for it, never a second BOS;
@@ -306,10 +307,16 @@ class Tokenizer(Protocol):
 class Backend(Protocol):
     """One loaded model."""
 
-    model: ModelInfo
-    tokenizer: Tokenizer
-    stats: EngineStats
-    """The engine's latest."""
+    @property
+    def model(self) -> ModelInfo: ...
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def stats(self) -> EngineStats:
+        """The engine's latest."""
+        ...
 
     def generate(self, request: GenerateRequest) -> AsyncIterator[GenerationEvent]:
         """Run a request. Each of its n sequences ends with a chunk that has a finish_reason, then the iterator ends.

@@ -101,10 +101,7 @@ class Context:
         if not self._n_outputs_now:
             return np.empty((0, self._n_vocab), np.float32)
         pointer = C.llama_get_logits(self.handle)
-        address = ctypes.cast(pointer, ctypes.c_void_p).value
-        n = self._n_outputs_now * self._n_vocab
-        rows = (ctypes.c_float * n).from_address(address)
-        return np.frombuffer(rows, np.float32).reshape(self._n_outputs_now, self._n_vocab)
+        return np.ctypeslib.as_array(pointer, (self._n_outputs_now, self._n_vocab))
 
     def last_position(self, seq: int) -> int:
         """The highest position that `seq` has a cell for; -1: none."""
@@ -135,7 +132,7 @@ class Context:
 
     def restore(self, seq: int, state: bytes) -> bool:
         buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
-        return C.llama_state_seq_set_data(self.handle, buffer, len(state), seq) > 0
+        return int(C.llama_state_seq_set_data(self.handle, buffer, len(state), seq)) > 0
 
     def close(self) -> None:
         C.llama_free(self.handle)

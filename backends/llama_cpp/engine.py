@@ -39,6 +39,7 @@ class Engine:
     def __init__(self, context: Context, pool: KVPool, vocab: SamplingVocab, channel: Channel[EngineCommand]) -> None:
         self._context = context
         self._vocab = vocab
+        self._ends = frozenset(vocab.eog.tolist())
         self._channel = channel
         self._pool = pool
         self._scheduler = Scheduler(pool, context.n_ubatch, context.n_outputs)
@@ -60,9 +61,9 @@ class Engine:
 
     def _drain(self) -> bool:
         """Take in what has arrived, waiting for it if there is nothing to compute. False: time to end."""
-        if self._scheduler.idle:
-            self._report()
         while not self._stopping and (self._scheduler.idle or self._channel.ready()):
+            if self._scheduler.idle and not self._channel.ready():
+                self._report()
             message = self._channel.receive()
             if isinstance(message, GenerateRequest):
                 self._accept(message)
@@ -153,7 +154,7 @@ class Engine:
         logprobs = None
         if request.logprobs is not None:
             logprobs = [log_probabilities(logits, token, request.logprobs)]
-        if token in self._vocab.eog:
+        if token in self._ends:
             self._events.append(TokenChunk(request.id, seq.index, [], None, "stop", token))
             self._retire(seq)
             return

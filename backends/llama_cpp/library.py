@@ -87,7 +87,9 @@ def last_error() -> str | None:
 def versions() -> Versions:
     """What is installed."""
     binding = metadata.version(BINDING)
-    return Versions(binding=binding, llama_cpp=C.llama_version().decode(), commit=_built_commit() or COMMITS.get(binding, "unknown"))
+    return Versions(
+        binding=binding, llama_cpp=C.llama_version().decode(), commit=_built_commit() or COMMITS.get(binding, "unknown")
+    )
 
 
 def _built_commit() -> str | None:

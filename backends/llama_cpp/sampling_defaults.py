@@ -8,6 +8,8 @@ import msgspec
 
 from backends.base import SamplingParams
 
+from .sampling.limits import LIMITS
+
 FIELDS: dict[str, str] = {
     "top_k": "top_k",
     "top_p": "top_p",
@@ -25,17 +27,21 @@ FIELDS: dict[str, str] = {
 
 
 def sampling_defaults(metadata: Mapping[str, str]) -> SamplingParams:
-    """llama.cpp's defaults with the GGUF's wishes applied; a value that isn't one is ignored."""
+    """llama.cpp's defaults with the GGUF's wishes applied; a value that makes no sense is ignored."""
     wishes: dict[str, object] = {}
     for key, field in FIELDS.items():
         text = metadata.get(f"general.sampling.{key}")
-        if text is not None:
+        if text is not None and _sensible(field, text):
             wishes[field] = text
     if order := metadata.get("general.sampling.sequence"):
         wishes["samplers"] = tuple(order.split(";"))
-    for field in list(wishes):
-        try:
-            msgspec.convert({field: wishes[field]}, SamplingParams, strict=False)
-        except msgspec.ValidationError:
-            del wishes[field]
     return msgspec.convert(wishes, SamplingParams, strict=False)
+
+
+def _sensible(field: str, text: str) -> bool:
+    low, high = LIMITS[field]
+    try:
+        msgspec.convert({field: text}, SamplingParams, strict=False)
+        return low <= float(text) <= high
+    except ValueError:  # msgspec.ValidationError is one
+        return False

@@ -1,0 +1,24 @@
+"""The array types that the samplers share, and what they do with logits that are no numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Logits = npt.NDArray[np.float32]
+"""One value per token, or per candidate."""
+Ids = npt.NDArray[np.int32]
+Indices = npt.NDArray[np.intp]
+
+HIGHEST = 1e8
+"""Logits are cut to this: far above it, llama.cpp's bucket sort overflows an int and sorts them last."""
+
+
+def usable(peak: float) -> bool:
+    """Whether logits whose maximum this is can be sampled as they are. NumPy's maximum is NaN if any of them is."""
+    return -np.inf < peak <= HIGHEST
+
+
+def repaired(logits: Logits) -> Logits:
+    """A copy with NaN read as -inf (never choose this) and nothing above HIGHEST. All may be -inf."""
+    return np.nan_to_num(logits, nan=-np.inf, posinf=HIGHEST, neginf=-np.inf).clip(None, np.float32(HIGHEST))

@@ -1,0 +1,148 @@
+"""One sequence's sampler: logits row in, token out."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import numpy as np
+
+from backends.base import SamplingParams
+
+from .arrays import Ids, Logits, repaired, usable
+from .chain import Chain, active_samplers, always_takes_the_best
+from .dry import Dry
+from .limits import bounded
+from .penalties import RepeatPenalties
+from .prefilter import prefilter_for
+from .sparse import SparseSampler, change_row
+from .vocab import SamplingVocab
+
+RANDOM_SEED = 0xFFFFFFFF
+"""What llama.cpp takes for "any seed": never passed on, since the same seed is to give the same text."""
+
+
+class Sampler:
+    """Chooses the tokens of one sequence. Used by one thread at a time; several may run in parallel.
+
+    In order: biases and bans, then the samplers of `params.samplers`. Leading penalties and DRY change a few logits of
+    a copy of the row; then the prefilter drops what can't survive, and the chain runs over the rest.
+    """
+
+    def __init__(
+        self, params: SamplingParams, vocab: SamplingVocab, *, seed: int | None, prompt: Sequence[int]
+    ) -> None:
+        """`prompt` counts for penalties and DRY. `seed` None: a random one. Numbers out of range count as the
+        nearest in range (see `limits`), samplers of unknown name are passed over. Raises ValueError for what has no
+        meaning: NaN, a bias for a token that there is not."""
+        params = bounded(params, vocab.n_vocab)
+        self.seed = _usable_seed(seed)
+        """The seed in use."""
+        self._vocab = vocab
+        self._bias_ids, self._biases = _biases(params, vocab)
+        self._min_tokens = params.min_tokens
+        self._n_generated = 0
+        order = active_samplers(params)
+        sparse: dict[str, SparseSampler] = {}
+        if "penalties" in order:
+            sparse["penalties"] = RepeatPenalties(params, prompt)
+        if "dry" in order:
+            sparse["dry"] = Dry(params, prompt, vocab.breakers)
+        self._sparse = list(sparse.values())
+        n_first = next(i for i, name in enumerate(order) if name not in sparse)
+        self._first = [sparse[name] for name in order[:n_first]]
+        """Those that come before everything else, and so apply to the whole row."""
+        rest = order[n_first:]
+        self._prefilter = prefilter_for(rest, params)
+        self._chain: Chain | None = None
+        """None: always the token with the highest logit."""
+        if not always_takes_the_best(rest, params):
+            self._chain = Chain(rest, params, vocab.n_vocab, self.seed, sparse)
+
+    def sample(self, logits: Logits) -> int:
+        """The next token, given its float32 [n_vocab] logits, which stay as they are. Call `accept` with it.
+
+        NaN counts as banned. If every token is banned, the text ends: the first end-of-generation token.
+        """
+        row = self._changed(logits)
+        if self._chain is None:
+            best = int(row.argmax())
+            if row[best] > -np.inf:
+                return best
+            row = repaired(row)
+            best = int(row.argmax())
+            return best if row[best] > -np.inf else self._last_resort(logits)
+        peak, survivors = self._prefilter(row)
+        if not usable(peak):
+            row = repaired(row)
+            peak, survivors = self._prefilter(row)
+            if not usable(peak):
+                return self._last_resort(logits)
+        candidates = self._vocab.workspace.candidates
+        if survivors is None:
+            candidates.load(self._vocab.all_ids, row)
+        else:
+            candidates.load(survivors, row[survivors])
+        return self._chain.choose(candidates)
+
+    def accept(self, token: int) -> None:
+        """Take note of the token that comes next in the text, whoever chose it."""
+        self._n_generated += 1
+        for sampler in self._sparse:
+            sampler.accept(token)
+        if self._chain is not None:
+            self._chain.accept(token)
+
+    def replay(self, token: int) -> None:
+        """Take note of a token that an earlier sampler with the same seed chose: its draw is passed over too.
+
+        What follows is as if `sample` had chosen it; except that mirostat and adaptive-p, whose state comes from the
+        logits, begin anew.
+        """
+        self.accept(token)
+        if self._chain is not None:
+            self._chain.skip_draw(self._vocab.workspace.candidates)
+
+    def close(self) -> None:
+        """Free llama.cpp's samplers; may be called twice. `sample` must not be called after it."""
+        if self._chain is not None:
+            self._chain.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_chain", None) is not None:
+            self.close()
+
+    def _changed(self, logits: Logits) -> Logits:
+        """Biases, bans and leading sparse samplers applied; `logits` itself if there is nothing to do."""
+        ban_ends = self._n_generated < self._min_tokens
+        if not (len(self._bias_ids) or ban_ends or self._first):
+            return logits
+        row = self._vocab.workspace.row
+        np.copyto(row, logits)
+        with np.errstate(all="ignore"):  # inf - inf and the like: `usable` sees to them
+            row[self._bias_ids] += self._biases
+            if ban_ends:
+                row[self._vocab.eog] = -np.inf
+            for sampler in self._first:
+                change_row(sampler, row)
+        return row
+
+    def _last_resort(self, logits: Logits) -> int:
+        """Nothing may be chosen. End the text; in a vocabulary without an end, heed no ban."""
+        if len(self._vocab.eog):
+            return int(self._vocab.eog[0])
+        return int(repaired(logits).argmax())
+
+
+def _usable_seed(seed: int | None) -> int:
+    if seed is None:
+        return secrets.randbelow(RANDOM_SEED)
+    return min(seed & 0xFFFFFFFF, RANDOM_SEED - 1)
+
+
+def _biases(params: SamplingParams, vocab: SamplingVocab) -> tuple[Ids, Logits]:
+    """Ids, each once, and what to add to their logits: the request's biases, and -inf for what is always banned."""
+    biases = dict(params.logit_bias)
+    banned = [*vocab.suppress.tolist(), *(vocab.eog.tolist() if params.ignore_eos else ())]
+    biases.update((token, -np.inf) for token in banned)
+    return np.array(list(biases), np.int32), np.array(list(biases.values()), np.float32)

@@ -1,0 +1,56 @@
+"""Samplers that change the logits of a few tokens, wherever in the chain they stand."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from .arrays import Ids, Indices, Logits, repaired, usable
+from .candidates import Candidates
+
+
+class SparseSampler(Protocol):
+    def accept(self, token: int) -> None:
+        """The next token of the text."""
+        ...
+
+    def affected(self) -> Ids:
+        """The ids whose logits change, each once, in any order. Valid until the next `accept`."""
+        ...
+
+    def changed(self, logits: Logits, which: Indices | slice) -> Logits:
+        """New logits for `affected()[which]`, given their old ones."""
+        ...
+
+
+def change_row(sampler: SparseSampler, row: Logits) -> None:
+    """Apply to logits of the whole vocabulary, in place."""
+    ids = sampler.affected()
+    if len(ids):
+        row[ids] = sampler.changed(row[ids], slice(None))
+
+
+class LateSparseSampler:
+    """The same as a stage behind others: on the candidates that these have left."""
+
+    def __init__(self, sampler: SparseSampler) -> None:
+        self._sampler = sampler
+
+    def __call__(self, candidates: Candidates) -> None:
+        ids = self._sampler.affected()
+        if not len(ids):
+            return
+        entries = candidates.entries
+        order = np.argsort(ids)
+        place = np.searchsorted(ids, entries["id"], sorter=order)
+        which = order[np.minimum(place, len(ids) - 1)]
+        hit = np.flatnonzero(ids[which] == entries["id"])
+        if not len(hit):
+            return
+        logits = entries["logit"].copy()
+        logits[hit] = self._sampler.changed(logits[hit], which[hit])
+        if not usable(float(logits.max())):
+            logits = repaired(logits)
+        entries["logit"] = logits
+        candidates.reordered()
