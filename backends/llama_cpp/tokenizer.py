@@ -26,6 +26,8 @@ CRASHES_ALLOWED = 1
 RESTART_DELAYS = (0.0, 0.2, 1.0, 5.0, 30.0)
 """Seconds before each start in a row without an answer in between; the last one repeats."""
 STOP_TIMEOUT = 5.0
+TIME_LIMIT = 60.0
+"""Seconds. Millions of characters take a few; the square of them, on some vocabularies, would take hours."""
 
 log = logging.getLogger("paddock.tokenizer")
 
@@ -109,17 +111,20 @@ class TokenizerClient:
     _channel: AsyncChannel[TokenizerEvent]
     _supervisor: asyncio.Task[None]
 
-    def __init__(self, path: str, *, verbose: bool = False) -> None:
-        self._path, self._verbose = path, verbose
+    def __init__(self, path: str, *, verbose: bool = False, time_limit: float = TIME_LIMIT) -> None:
+        self._path, self._verbose, self._time_limit = path, verbose, time_limit
         self._jobs = _Jobs(lambda message: self._channel.send(message))
         self._last_id = 0
         self._starts = 0
         self._stopped = False
 
     @classmethod
-    async def start(cls, path: str, *, verbose: bool = False) -> TokenizerClient:
-        """Load the vocabulary of the GGUF at `path`. Raises ModelLoadError; nothing is left running then."""
-        client = cls(path, verbose=verbose)
+    async def start(cls, path: str, *, verbose: bool = False, time_limit: float = TIME_LIMIT) -> TokenizerClient:
+        """Load the vocabulary of the GGUF at `path`. Raises ModelLoadError; nothing is left running then.
+
+        `time_limit`: seconds after which a text fails.
+        """
+        client = cls(path, verbose=verbose, time_limit=time_limit)
         client.info = await client._spawn()
         client._jobs.up = True
         client._supervisor = asyncio.create_task(client._supervise())
@@ -166,6 +171,7 @@ class TokenizerClient:
 
     def _popen(self, fd: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "backends.llama_cpp.tokenizer_process", str(fd), self._path]
+        command.append(str(self._time_limit))
         if self._verbose:
             command.append("--verbose")
         return subprocess.Popen(command, pass_fds=[fd], stdin=subprocess.DEVNULL)

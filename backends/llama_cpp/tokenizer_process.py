@@ -4,7 +4,9 @@ It is a process of its own because tokenizing can crash: llama.cpp splits text b
 about 420 bytes of stack per character of the longest match (`docs/tokenizer.md`). Stacks here grow with the text, so
 it takes more than a long text to overflow them; if something still does, only this process dies (`tokenizer.py`).
 
-Texts wait in lanes by size, one thread each, so that a short prompt is never behind a book.
+Texts wait in lanes by size, one thread each, so that a short prompt is never behind a book. Some vocabularies take time
+by the square of a text's length: a text that exceeds the time limit fails, and as nothing else would end it, the
+process ends too.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -27,6 +30,8 @@ LANES = (32 << 10, 1 << 20, sys.maxsize)
 """Each lane's longest text, in bytes."""
 STACK_PER_BYTE = 1024
 STACK_LEAST = 8 << 20
+TOOK_TOO_LONG = 3
+"""The exit status after a text that exceeded the time limit."""
 
 
 class Encode(msgspec.Struct, frozen=True, tag="encode"):
@@ -65,17 +70,21 @@ TokenizerEvent = Ready | Encoded | EncodeFailed | LoadFailed
 class Worker:
     """Reads commands until the parent is gone; answers from the lanes' threads."""
 
-    def __init__(self, channel: Channel[TokenizerCommand], vocabulary: Vocabulary) -> None:
+    def __init__(self, channel: Channel[TokenizerCommand], vocabulary: Vocabulary, time_limit: float) -> None:
+        """`time_limit`: seconds for one text."""
         self._channel = channel
         self._vocabulary = vocabulary
+        self._time_limit = time_limit
         self._waiting: dict[int, Encode] = {}
+        self._running: dict[int, float] = {}
+        """When each text began. Whoever takes a text out of here answers for it."""
         self._lanes = [queue.SimpleQueue[int]() for _ in LANES]
 
     def run(self) -> None:
         for lane, longest in zip(self._lanes, LANES, strict=True):
             own_stack = longest > LANES[0]
             _thread(self._serve, lane, own_stack, stack=STACK_LEAST + LANES[0] * STACK_PER_BYTE)
-        while (command := self._channel.receive()) is not None:
+        while (command := self._next()) is not None:
             if isinstance(command, Forget):
                 if self._waiting.pop(command.id, None) is not None:
                     self._channel.send(EncodeFailed(command.id, "cancelled"))
@@ -83,6 +92,16 @@ class Worker:
                 self._waiting[command.id] = command
                 fitting = next(i for i, longest in enumerate(LANES) if len(command.text) <= longest)
                 self._lanes[fitting].put(command.id)
+
+    def _next(self) -> TokenizerCommand | None:
+        """The next command, with an eye on the clock meanwhile."""
+        while not self._channel.ready(min(1.0, self._time_limit)):
+            for job_id, began in list(self._running.items()):
+                if time.monotonic() - began > self._time_limit and self._running.pop(job_id, None):
+                    message = f"tokenizing the text took more than {self._time_limit:g} seconds"
+                    self._channel.send(EncodeFailed(job_id, message))
+                    os._exit(TOOK_TOO_LONG)
+        return self._channel.receive()
 
     def _serve(self, lane: queue.SimpleQueue[int], own_stack: bool) -> None:
         """Work off a lane. `own_stack`: each text on a new thread, whose stack fits it and is freed after it."""
@@ -100,11 +119,14 @@ class Worker:
 
     def _encode(self, job: Encode) -> None:
         answer: Encoded | EncodeFailed
+        self._running[job.id] = time.monotonic()
         try:
             tokens = self._vocabulary.tokenize(job.text, add_special=job.add_special, parse_special=job.parse_special)
             answer = Encoded(job.id, tokens)
         except (BackendError, MemoryError) as error:
             answer = EncodeFailed(job.id, str(error) or "out of memory")
+        if self._running.pop(job.id, None) is None:
+            return
         with suppress(ConnectionError):  # the parent is gone, and `run` is about to see it
             self._channel.send(answer)
 
@@ -121,7 +143,7 @@ def _thread(target: Callable[..., None], *arguments: object, stack: int) -> thre
     return thread
 
 
-def main(fd: int, path: str, verbose: bool) -> None:
+def main(fd: int, path: str, time_limit: float, *, verbose: bool) -> None:
     """Serve the end `fd` of a socket pair until its other end closes."""
     with Channel[TokenizerCommand].from_fd(fd, TokenizerCommand) as channel, suppress(ConnectionError):
         try:
@@ -130,9 +152,9 @@ def main(fd: int, path: str, verbose: bool) -> None:
             channel.send(LoadFailed(str(error)))
             return
         channel.send(Ready(vocabulary.info()))
-        Worker(channel, vocabulary).run()
+        Worker(channel, vocabulary, time_limit).run()
     os._exit(0)  # a thread may be deep in a text that nobody waits for
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:] == ["--verbose"])
+    main(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), verbose=sys.argv[4:] == ["--verbose"])

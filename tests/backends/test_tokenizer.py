@@ -168,6 +168,19 @@ async def test_a_text_that_kills_twice_fails_and_the_others_do_not(slow: Path) -
         assert len(await encode(client, "hello")) > 0
 
 
+async def test_a_text_that_takes_too_long_fails_and_the_others_do_not(tmp_path: Path) -> None:
+    client = await TokenizerClient.start(str(write_spm(tmp_path / "spm.gguf")), time_limit=0.5)
+    try:
+        pid = client.pid
+        endless = asyncio.create_task(encode(client, "🦙" * 400_000))
+        with pytest.raises(BackendError, match=r"more than 0\.5 seconds"):
+            await endless
+        assert len(await encode(client, "short")) > 0
+        assert client.pid != pid
+    finally:
+        await client.stop()
+
+
 async def test_cancelling_leaves_the_others_alone(slow: Path) -> None:
     async with running(slow) as client:
         waits = [asyncio.create_task(encode(client, "a" * 1_100_000)) for _ in range(4)]

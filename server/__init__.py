@@ -1,0 +1,1 @@
+"""The API process: OpenAI's wire format over HTTP, in front of a backend."""

@@ -1,0 +1,101 @@
+"""A request's body: bytes to a JSON value, or an error that says why not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from starlette.requests import Request
+
+from server.errors import APIError
+
+MAX_DEPTH = 128
+"""Of objects and lists in each other: what is rendered or validated recursively stays clear of Python's own limit."""
+
+
+async def read_json(request: Request, max_bytes: int) -> Any:
+    """The body as a JSON value. Raises a 400, a 413 (more than `max_bytes`) or a 415 (compressed).
+
+    The Content-Type is not asked for: curl's `-d` claims a form.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        message = f"Content-Encoding '{encoding[:40]}' is not supported: send the body uncompressed."
+        raise APIError(message, status=415, code="unsupported_media_type")
+    return parse_json(await _read(request, max_bytes))
+
+
+async def _read(request: Request, max_bytes: int) -> bytes:
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise _too_large(max_bytes)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+    return bytes(body)
+
+
+def _too_large(max_bytes: int) -> APIError:
+    message = f"The request body is larger than this server takes: {max_bytes} bytes."
+    return APIError(message, status=413, code="request_too_large")
+
+
+def parse_json(body: bytes) -> Any:
+    """Strict JSON: UTF-8, no NaN or Infinity, no key twice, no lone surrogates, no number or nesting out of bounds."""
+    try:
+        text = body.decode("utf-8-sig")
+        value = json.loads(
+            text, parse_constant=_reject_constant, parse_float=_finite, object_pairs_hook=_object_of_unique_keys
+        )
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeDecodeError:
+        raise _malformed("it is not UTF-8") from None
+    except UnicodeEncodeError:
+        raise _malformed("a string holds half of a surrogate pair") from None
+    except RecursionError:
+        raise _malformed(f"it is nested more than {MAX_DEPTH} levels deep") from None
+    except ValueError as error:
+        reason = "a number has too many digits" if "set_int_max_str_digits" in str(error) else str(error)
+        raise _malformed(reason) from None
+    if text.count("[") + text.count("{") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
+        raise _malformed(f"it is nested more than {MAX_DEPTH} levels deep")
+    return value
+
+
+def _malformed(reason: str) -> APIError:
+    return APIError(f"The body could not be read as JSON: {reason}.", code="invalid_json")
+
+
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{digits[:40]} is out of range")
+    return number
+
+
+def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice[:40]!r} is there twice in one object")
+    return value
+
+
+def _deeper_than(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        level = [item for group in level for item in _items(group) if isinstance(item, (list, dict))]
+    return bool(level)
+
+
+def _items(group: list[Any] | dict[str, Any]) -> Iterable[Any]:
+    return group.values() if isinstance(group, dict) else group

@@ -1,0 +1,278 @@
+"""Settings from flags, environment and configuration file, in this order of precedence, and then the defaults.
+
+Whatever is wrong is a UsageError: one line that names where the value came from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import msgspec
+
+from server.config import GROUPS, SETTINGS, Setting, Settings
+
+CONFIG_FLAG = "--config"
+CONFIG_ENV = "PADDOCK_CONFIG"
+TRUE = ("true", "1", "on", "yes", "enabled")
+FALSE = ("false", "0", "off", "no", "disabled")
+
+_CONTINUOUS = "batching is always continuous"
+_ONE_POOL = "sequences always share one pool"
+_NO_PAGE = "there is no web page"
+_NO_HUB = "models come from files only, as yet: download the GGUF and give its path"
+NOT_OURS = {
+    "-cb": _CONTINUOUS,
+    "--cont-batching": _CONTINUOUS,
+    "--jinja": "chat templates are always Jinja",
+    "--metrics": "/metrics is always there",
+    "--slots": "/slots is always there",
+    "-kvu": _ONE_POOL,
+    "--kv-unified": _ONE_POOL,
+    "--cache-prompt": "prompts are always cached",
+    "--no-context-shift": "the context is never shifted",
+    "--no-ui": _NO_PAGE,
+    "--no-webui": _NO_PAGE,
+    "-hf": _NO_HUB,
+    "--hf-repo": _NO_HUB,
+}
+"""Flags of llama-server that Paddock has no use for, and why."""
+
+
+class UsageError(Exception):
+    """The command line, environment or file is wrong; the message is one line."""
+
+
+def load_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of `paddock serve ARGUMENTS`. Raises UsageError; `--help` prints and raises SystemExit(0)."""
+    parser = serve_parser()
+    _check_flags(arguments, parser)
+    namespace, unexpected = parser.parse_known_args(arguments)
+    if unexpected:
+        raise UsageError(f"unexpected argument {unexpected[0]}")
+    given = vars(namespace)
+    positional = given.pop("MODEL", None)
+    config = given.pop("config", None) or environment.get(CONFIG_ENV)
+    if positional is not None and "model" in given:
+        raise UsageError("MODEL and --model both name a model: give one")
+    if positional is not None:
+        given["model"] = [(positional, "MODEL")]
+    values = _from_file(Path(config)) if config else {}
+    values |= _from_environment(environment)
+    for setting in SETTINGS:
+        if setting.name in given:
+            values[setting.name] = _from_flags(setting, given[setting.name])
+    return _build(values)
+
+
+# --- flags ---
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise UsageError(message.removeprefix("argument "))
+
+
+class _Note(argparse.Action):
+    """Collects (text, flag as it was written), as often as it is given; a shorthand's text is its const."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        text = self.const if self.nargs == 0 else values
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest, []), (text, option_string)])
+
+
+def serve_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="paddock serve",
+        usage="paddock serve [MODEL] [flags]",
+        description="Serve a GGUF model as OpenAI's API does. MODEL: its file; left out: the demo model.",
+        epilog="Each flag is also an environment variable (shown as $NAME) and a key in the TOML file of --config: "
+        "flags win over the environment, the environment over the file.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30, width=110),
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    parser.add_argument("MODEL", nargs="?", help=argparse.SUPPRESS)
+    for title in GROUPS:
+        group = parser.add_argument_group(title)
+        for setting in (s for s in SETTINGS if s.group == title):
+            _add(group, setting)
+    other = parser.add_argument_group("Other")
+    other.add_argument(CONFIG_FLAG, metavar="FILE", help=f"settings in TOML, as `ctx-size = 4096` [${CONFIG_ENV}]")
+    other.add_argument("-h", "--help", action="help", help="print this and exit")
+    return parser
+
+
+def _add(group: Any, setting: Setting) -> None:
+    text = f"{setting.help} (default: {default_text(setting)}) [${setting.env}]".replace("%", "%%")
+    if setting.flags:
+        group.add_argument(*setting.flags, dest=setting.name, metavar=setting.metavar, action=_Note, help=text)
+    for value in dict.fromkeys(setting.shorthands.values()):
+        flags = [flag for flag, meaning in setting.shorthands.items() if meaning == value]
+        stands_for = f"the same as {setting.flags[-1]} {value}" if setting.flags else text
+        group.add_argument(*flags, dest=setting.name, action=_Note, nargs=0, const=value, help=stands_for)
+
+
+def default_text(setting: Setting) -> str:
+    """The default as help and docs show it."""
+    if setting.default_text:
+        return setting.default_text
+    return f"{setting.default:g}" if isinstance(setting.default, float) else str(setting.default)
+
+
+def _check_flags(arguments: Sequence[str], parser: argparse.ArgumentParser) -> None:
+    """argparse would read `-hf x` as `-h -f x`, and `-kvu` as a value of `-k`: know each flag before it does."""
+    known = set(parser._option_string_actions)
+    for argument in arguments:
+        flag = argument.split("=", 1)[0]
+        if argument == "--":
+            return
+        if not flag.startswith("-") or flag in known or _is_number(argument) or " " in argument or flag == "-":
+            continue
+        if flag in NOT_OURS:
+            raise UsageError(f"{flag} is no flag here: {NOT_OURS[flag]}")
+        raise UsageError(f"unknown flag {flag}{_suggestion(flag, known)}")
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.75) if len(word) > 3 else []
+    return f" ({near[0]}?)" if near else ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _from_flags(setting: Setting, notes: list[tuple[str, str]]) -> Any:
+    if setting.repeatable:
+        return tuple(item for text, flag in notes for item in _read(setting, text, flag))
+    return _read(setting, *notes[-1])
+
+
+# --- environment and file ---
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values = {}
+    for setting in SETTINGS:
+        text = environment.get(setting.env)
+        if text is None:
+            continue
+        # Kubernetes sets PADDOCK_PORT=tcp://… in every pod where there is a Service called paddock.
+        if setting.name == "port" and text.startswith("tcp://"):
+            continue
+        values[setting.name] = _read(setting, text, setting.env)
+    return values
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {error}") from None
+    by_key = {setting.key: setting for setting in SETTINGS}
+    values = {}
+    for written, value in table.items():
+        setting = by_key.get(written.replace("_", "-"))
+        where = f"{path}: {written}"
+        if setting is None:
+            raise UsageError(f"{where} is no setting{_suggestion(written.replace('_', '-'), by_key)}")
+        values[setting.name] = _from_toml(setting, value, where)
+    return values
+
+
+def _from_toml(setting: Setting, value: Any, where: str) -> Any:
+    if isinstance(value, list) and setting.repeatable:
+        return tuple(item for text in value for item in _read(setting, str(text), where))
+    if isinstance(value, list) and setting.separator:
+        return _read(setting, setting.separator.join(map(str, value)), where)
+    if isinstance(value, str) or (setting.parse and isinstance(value, int | float)):
+        return _read(setting, str(value), where)
+    return _check(setting, value, where)
+
+
+# --- values ---
+
+
+def _read(setting: Setting, text: str, where: str) -> Any:
+    """A setting's value from text."""
+    if setting.parse is not None:
+        try:
+            return _check(setting, setting.parse(text), where, text)
+        except ValueError:
+            raise _wrong(setting, text, where) from None
+    kind = _bare(setting.type)
+    if kind is bool:
+        lowered = text.lower()
+        if lowered not in TRUE + FALSE:
+            raise _wrong(setting, text, where)
+        return lowered in TRUE
+    return _check(setting, text, where, text, lax=kind in (int, float))
+
+
+def _check(setting: Setting, value: Any, where: str, shown: Any = None, *, lax: bool = False) -> Any:
+    try:
+        checked = msgspec.convert(value, setting.type, strict=not lax)
+    except msgspec.ValidationError:
+        raise _wrong(setting, value if shown is None else shown, where) from None
+    if isinstance(checked, float) and not math.isfinite(checked):
+        raise _wrong(setting, value, where)
+    return checked
+
+
+def _wrong(setting: Setting, value: Any, where: str) -> UsageError:
+    return UsageError(f"{where} must be {setting.expects or _expectation(setting.type)}, not {value!r}")
+
+
+def _bare(hint: Any) -> Any:
+    """The type without bounds and without None."""
+    if get_origin(hint) is Annotated:
+        return _bare(get_args(hint)[0])
+    alternatives = (
+        [kind for kind in get_args(hint) if kind is not type(None)] if get_origin(hint) is not Literal else []
+    )
+    return alternatives[0] if len(alternatives) == 1 and get_origin(hint) is not tuple else hint
+
+
+def _expectation(hint: Any) -> str:
+    """What a type takes, in words: "a whole number from 0 to 65535"."""
+    kind = _bare(hint)
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(get_args(kind))}"
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, "a list")
+    bounds = [extra for extra in get_args(hint)[1:] if isinstance(extra, msgspec.Meta)]
+    for meta in bounds:
+        if meta.ge is not None and meta.le is not None:
+            words += f" from {meta.ge:g} to {meta.le:g}" if kind is float else f" from {meta.ge} to {meta.le}"
+        elif meta.ge is not None:
+            words += f" of at least {meta.ge}"
+        elif meta.le is not None:
+            words += f" of at most {meta.le}"
+        elif meta.gt is not None:
+            words += f" above {meta.gt}"
+    return words
+
+
+def _build(values: dict[str, Any]) -> Settings:
+    own = {name: value for name, value in values.items() if name in Settings.__struct_fields__}
+    sampling = {name: value for name, value in values.items() if name not in own}
+    return Settings(**own, sampling=sampling)

@@ -1,0 +1,207 @@
+"""The run of one request: a backend's token chunks in, text deltas per choice out.
+
+Routes are built on this. It knows text, stop strings and deadlines, but neither HTTP nor OpenAI's wire format.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import cast
+
+import msgspec
+
+from backends.base import (
+    Backend,
+    BackendError,
+    FinishReason,
+    GenerateRequest,
+    GenerationEvent,
+    PromptProgress,
+    TokenChunk,
+    TokenizerInfo,
+    TokenLogprob,
+)
+from server.text.detokenizer import Detokenizer
+from server.text.stop import StopMatcher, StopStrings
+from server.timings import Timings
+
+_Bytes = bytes
+
+
+class TokenText(msgspec.Struct, frozen=True):
+    """A generated token; `top` holds the most likely ones at its place as (id, bytes, logprob)."""
+
+    id: int
+    bytes: _Bytes
+    logprob: float | None
+    top: list[tuple[int, _Bytes, float]]
+
+
+class TextDelta(msgspec.Struct, frozen=True):
+    """What choice `index` has grown by.
+
+    `tokens` are those whose text is complete with this delta: over a whole choice their bytes, concatenated, are the
+    text, save for control tokens that are not rendered and for a token that a stop string cuts in two.
+    `finish_reason` "stop" without a `stop_string` means that the model ended by itself.
+    """
+
+    index: int
+    text: str
+    tokens: list[TokenText]
+    finish_reason: FinishReason | None = None
+    stop_string: str | None = None
+
+
+class Usage(msgspec.Struct):
+    """Tokens, the completion's summed over the choices; the token that completes a stop string counts."""
+
+    prompt_tokens: int
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class DeadlineExceeded(Exception):
+    """The request's time is over; what it had left to do has been cancelled."""
+
+
+class Generation:
+    """One request's run. `usage` and `timings` are up to date at every event and final after the last."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        request: GenerateRequest,
+        *,
+        stop: Sequence[str] = (),
+        deadline: float | None = None,
+        special: bool = False,
+    ) -> None:
+        """`deadline` is a time of the running event loop's clock; `special` renders control tokens as text."""
+        self._backend = backend
+        self._request = request
+        self._deadline = deadline
+        strings = StopStrings(stop)
+        info = backend.tokenizer.info
+        self._open = {i: _Choice(i, info, StopMatcher(strings), special) for i in range(request.n)}
+        self.usage = Usage(prompt_tokens=len(request.prompt))
+        self.timings = Timings()
+
+    async def events(self) -> AsyncGenerator[TextDelta | PromptProgress, None]:
+        """Run it. Close the iterator (`contextlib.aclosing`) to cancel what is left at once.
+
+        Raises DeadlineExceeded, and BackendError or a subclass of it.
+        """
+        self.timings.start()
+        source = cast("AsyncGenerator[GenerationEvent, None]", self._backend.generate(self._request))
+        async with aclosing(source):
+            while self._open:
+                event = await self._next(source)
+                if isinstance(event, PromptProgress):
+                    self._count_prompt(event)
+                    yield event
+                elif (delta := self._take(event)) is not None:
+                    yield delta
+
+    async def _next(self, source: AsyncGenerator[GenerationEvent, None]) -> GenerationEvent:
+        try:
+            async with asyncio.timeout_at(self._deadline) as timer:
+                return await anext(source)
+        except StopAsyncIteration:
+            raise BackendError("the engine ended the request before it was complete") from None
+        except TimeoutError as error:
+            if not timer.expired():
+                raise
+            raise DeadlineExceeded("the request took longer than it was allowed to") from error
+
+    def _count_prompt(self, progress: PromptProgress) -> None:
+        self.usage.cached_tokens = progress.cached
+        if progress.done:
+            self.timings.prompt_done(progress.processed - progress.cached, progress.cached)
+
+    def _take(self, chunk: TokenChunk) -> TextDelta | None:
+        choice = self._open.get(chunk.index)
+        if choice is None:
+            return None
+        before = choice.count
+        delta = choice.take(chunk)
+        self.usage.completion_tokens += choice.count - before
+        self.timings.predicted(choice.count - before)
+        if delta.finish_reason is not None:
+            del self._open[chunk.index]
+            if delta.stop_string is not None:
+                self._backend.cancel(self._request.id, chunk.index)
+        elif not delta.text:
+            return None
+        return delta
+
+
+class _Choice:
+    """One sequence: its text as far as it may be shown, and the tokens that wait for theirs.
+
+    Positions are in characters from the start of the text. A token waits with the position at which the text that it
+    takes part in ends; it leaves when the text has been released to there.
+    """
+
+    def __init__(self, index: int, info: TokenizerInfo, matcher: StopMatcher, special: bool) -> None:
+        self.index = index
+        self.count = 0
+        self._pieces = info.pieces
+        self._detokenizer = Detokenizer(info, special=special)
+        self._matcher = matcher
+        self._decoded = 0
+        self._released = 0
+        self._waiting: deque[tuple[int, int, TokenText]] = deque()
+        """(where its text starts, where it ends, token); the end lies ahead while its last character is incomplete."""
+
+    def take(self, chunk: TokenChunk) -> TextDelta:
+        """Advance by a chunk. The delta may be empty: then its tokens are kept for a later one."""
+        text = ""
+        for position, token in enumerate(chunk.tokens):
+            logprobs = chunk.logprobs[position] if chunk.logprobs is not None else None
+            text += self._push(token, logprobs)
+            if self._matcher.matched is not None:
+                return self._stopped(text)
+        if chunk.finish_reason is not None:
+            text += self._matcher.push(self._detokenizer.finish())
+            if self._matcher.matched is not None:
+                return self._stopped(text)
+            text += self._matcher.finish()
+            return TextDelta(self.index, text, self._leave_all(), chunk.finish_reason)
+        self._released += len(text)
+        return TextDelta(self.index, text, self._leave() if text else [])
+
+    def _push(self, token: int, logprobs: TokenLogprob | None) -> str:
+        start = self._decoded
+        text = self._detokenizer.push(token)
+        self._decoded += len(text)
+        self.count += 1
+        end = self._decoded + self._detokenizer.pending
+        self._waiting.append((start, end, self._token_text(token, logprobs)))
+        return self._matcher.push(text)
+
+    def _token_text(self, token: int, logprobs: TokenLogprob | None) -> TokenText:
+        pieces = self._pieces
+        if logprobs is None:
+            return TokenText(token, pieces[token], None, [])
+        return TokenText(token, pieces[token], logprobs.logprob, [(t, pieces[t], p) for t, p in logprobs.top])
+
+    def _stopped(self, text: str) -> TextDelta:
+        """The last delta before a stop string; tokens that lie wholly in the stop string are dropped."""
+        self._released += len(text)
+        tokens = [token for start, _, token in self._waiting if start < self._released]
+        self._waiting.clear()
+        return TextDelta(self.index, text, tokens, "stop", self._matcher.matched)
+
+    def _leave(self) -> list[TokenText]:
+        tokens = []
+        while self._waiting and self._waiting[0][1] <= self._released:
+            tokens.append(self._waiting.popleft()[2])
+        return tokens
+
+    def _leave_all(self) -> list[TokenText]:
+        tokens = [token for _, _, token in self._waiting]
+        self._waiting.clear()
+        return tokens

@@ -1,0 +1,90 @@
+"""One choice of a text completion: its text, and where each of its tokens stands in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from backends.base import FinishReason, TokenizerInfo, TokenLogprob
+from server.generation import TextDelta, TokenText
+from server.schemas.logprobs import CompletionLogprobs, completion_logprobs
+from server.text.detokenizer import Detokenizer, detokenize
+
+
+class Echo:
+    """A prompt as it is given back before its completion: its text and its tokens with their log-probabilities."""
+
+    def __init__(self, info: TokenizerInfo, text: str | None, tokens: Sequence[int]) -> None:
+        """`text` is None for a prompt given as tokens; then each of these is told of, else not the BOS put before."""
+        self._info = info
+        self._tokens = tokens
+        self._hidden = 1 if text is not None and tokens and tokens[0] == info.bos else 0
+        self._scored: list[TokenLogprob] = []
+        self.text = detokenize(info, tokens) if text is None else text
+
+    def score(self, logprobs: Iterable[TokenLogprob]) -> None:
+        """The next tokens' log-probabilities, from the second token on."""
+        self._scored += logprobs
+
+    def tokens(self) -> list[tuple[int, TokenText]]:
+        """Each token with its place in `text`."""
+        offsets = Offsets(self._info, 0)
+        placed = [(offsets.place(token), self._token(position)) for position, token in enumerate(self._tokens)]
+        # a tokenizer may put a space before the text; it isn't part of what was sent
+        excess = max(0, offsets.end - len(self.text))
+        return [(max(0, offset - excess), token) for offset, token in placed[self._hidden :]]
+
+    def _token(self, position: int) -> TokenText:
+        pieces = self._info.pieces
+        token = self._tokens[position]
+        if not 1 <= position <= len(self._scored):
+            return TokenText(token, pieces[token], None, [])
+        scored = self._scored[position - 1]
+        return TokenText(token, pieces[token], scored.logprob, [(t, pieces[t], logprob) for t, logprob in scored.top])
+
+
+class Offsets:
+    """Where tokens begin in a text, in characters."""
+
+    def __init__(self, info: TokenizerInfo, start: int) -> None:
+        self._detokenizer = Detokenizer(info)
+        self.end = start
+
+    def place(self, token: int) -> int:
+        """The offset of the next token."""
+        start = self.end
+        self.end += len(self._detokenizer.push(token))
+        return start
+
+
+class Choice:
+    """What a candidate has generated so far."""
+
+    def __init__(self, info: TokenizerInfo, prompt_length: int) -> None:
+        """`prompt_length` is in characters: offsets count from the prompt's first, given back or not."""
+        self._offsets = Offsets(info, prompt_length)
+        self._texts: list[str] = []
+        self._tokens: list[TokenText] = []
+        self.finish_reason: FinishReason = "stop"
+
+    def take(self, delta: TextDelta) -> None:
+        self._texts.append(delta.text)
+        self._tokens += delta.tokens
+        self.finish_reason = delta.finish_reason or self.finish_reason
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
+
+    @property
+    def mean_logprob(self) -> float:
+        """What `best_of` ranks by; a candidate without tokens comes last."""
+        scores = [token.logprob for token in self._tokens if token.logprob is not None]
+        return sum(scores) / len(scores) if scores else float("-inf")
+
+    def placed(self, tokens: Iterable[TokenText]) -> list[tuple[int, TokenText]]:
+        """The choice's next tokens with their places."""
+        return [(self._offsets.place(token.id), token) for token in tokens]
+
+    def logprobs(self, echo: Echo | None) -> CompletionLogprobs:
+        """Of the whole completion, after those of the prompt if it is given back."""
+        return completion_logprobs([*(echo.tokens() if echo else []), *self.placed(self._tokens)])

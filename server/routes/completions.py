@@ -1,0 +1,233 @@
+"""`POST /v1/completions`."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from backends.base import Backend, GenerateRequest, PromptProgress
+from server import sse
+from server.body import read_json
+from server.connection import unless_gone
+from server.generation import Generation, TextDelta
+from server.merge import merge
+from server.prompt import completion_tokens, infill_tokens, room_for
+from server.routes.completion_choice import Choice, Echo
+from server.sampling import sampling_params
+from server.schemas.completion import CompletionRequest
+from server.schemas.completion_response import Completion, CompletionChoice, CompletionChunk, CompletionChunkChoice
+from server.schemas.logprobs import completion_logprobs
+from server.schemas.rules import check_completion
+from server.schemas.usage import Timings, Usage, progress_of, usage
+from server.schemas.validation import validate
+from server.state import AppState, fingerprint, state_of
+
+
+async def completions(request: Request) -> Response:
+    state = state_of(request)
+    body = validate(CompletionRequest, await read_json(request, state.max_body_bytes))
+    check_completion(body)
+    state.check_model(body.model)
+    run = await unless_gone(request, _prepare(state, body, state.deadline()))
+    if body.stream:
+        ping = state.sse_ping_interval if body.sse_ping_interval is None else body.sse_ping_interval
+        return await sse.stream(request, _chunks(run), ping=ping)
+    answer = await unless_gone(request, _answer(run))
+    return Response(msgspec.json.encode(answer), media_type="application/json")
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    """One of a request's prompts, ready to run: what it generates, and what is given back before."""
+
+    generation: Generation
+    echo: Echo | None
+    choices: list[Choice]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A request that is ready to run."""
+
+    id: str
+    body: CompletionRequest
+    prompts: list[_Prompt]
+    fingerprint: str
+    created: int
+
+
+async def _prepare(state: AppState, body: CompletionRequest, deadline: float | None) -> _Run:
+    backend = state.loaded()
+    run_id = f"cmpl-{uuid.uuid4().hex}"
+    sampling = await sampling_params(body, backend.model.sampling_defaults, backend.tokenizer)
+    limit = body.completion_limit
+    asked = body.max_tokens is not None or (body.n_predict or -1) >= 0
+    selects = body.candidates > (body.n or 1)
+    prompts = []
+    for number, prompt in enumerate(body.prompts):
+        tokens = await _tokens(backend, body, prompt, number)
+        request = GenerateRequest(
+            id=f"{run_id}-{number}",
+            prompt=tokens,
+            max_tokens=room_for(backend.model.n_ctx, len(tokens), limit, asked=asked, param="prompt"),
+            sampling=sampling,
+            n=body.candidates,
+            logprobs=0 if body.logprobs is None and selects else body.logprobs,
+            prompt_logprobs=body.logprobs if body.echo else None,
+            cache_prompt=body.cache_prompt is not False,
+        )
+        info = backend.tokenizer.info
+        told = Echo(info, prompt if isinstance(prompt, str) else None, tokens) if _tells(body) else None
+        choices = [Choice(info, len(told.text) if told else 0) for _ in range(body.candidates)]
+        generation = Generation(backend, request, stop=body.stop_strings, deadline=deadline)
+        prompts.append(_Prompt(generation, told if body.echo else None, choices))
+    return _Run(run_id, body, prompts, fingerprint(backend.model), int(time.time()))
+
+
+def _tells(body: CompletionRequest) -> bool:
+    """Whether the answer tells of the prompt: its text, or where it ends."""
+    return bool(body.echo) or body.logprobs is not None
+
+
+async def _tokens(backend: Backend, body: CompletionRequest, prompt: str | list[int], number: int) -> list[int]:
+    if body.suffix:
+        return await infill_tokens(backend.tokenizer, prompt, body.suffix)
+    param = f"prompt[{number}]" if len(body.prompts) > 1 else "prompt"
+    return await completion_tokens(backend.tokenizer, prompt, param)
+
+
+async def _answer(run: _Run) -> Completion:
+    """Run to the end, choose among candidates and put the choices together."""
+    async with aclosing(merge([prompt.generation.events() for prompt in run.prompts])) as events:
+        async for number, event in events:
+            prompt = run.prompts[number]
+            if isinstance(event, TextDelta):
+                prompt.choices[event.index].take(event)
+            elif prompt.echo is not None:
+                prompt.echo.score(event.logprobs)
+    n = run.body.n or 1
+    choices = [
+        _choice(run.body, prompt.echo, choice, number * n + rank)
+        for number, prompt in enumerate(run.prompts)
+        for rank, choice in enumerate(_best(prompt.choices, n))
+    ]
+    return Completion(
+        id=run.id,
+        created=run.created,
+        model=run.body.model,
+        choices=choices,
+        usage=_usage(run),
+        system_fingerprint=run.fingerprint,
+        timings=_timings(run),
+    )
+
+
+def _best(choices: list[Choice], n: int) -> list[Choice]:
+    if len(choices) == n:
+        return choices
+    return sorted(choices, key=lambda choice: choice.mean_logprob, reverse=True)[:n]
+
+
+def _choice(body: CompletionRequest, echo: Echo | None, choice: Choice, index: int) -> CompletionChoice:
+    return CompletionChoice(
+        index=index,
+        text=(echo.text if echo else "") + choice.text,
+        logprobs=choice.logprobs(echo) if body.logprobs is not None else None,
+        finish_reason=choice.finish_reason,
+    )
+
+
+async def _chunks(run: _Run) -> AsyncGenerator[bytes, None]:
+    """The prompt's text if it is to be given back, text chunks, finish chunks, then the usage chunk if asked for."""
+    body = run.body
+    n = body.n or 1
+    running = n * len(run.prompts)
+    echoed = [prompt.echo is None for prompt in run.prompts]
+    async with aclosing(merge([prompt.generation.events() for prompt in run.prompts])) as events:
+        async for number, event in events:
+            prompt = run.prompts[number]
+            if isinstance(event, PromptProgress):
+                if prompt.echo is not None:
+                    prompt.echo.score(event.logprobs)
+                if body.return_progress:
+                    yield _chunk(run, CompletionChunkChoice(number * n, ""), progress=(prompt, event))
+                continue
+            if not echoed[number]:
+                echoed[number] = True
+                for index in range(n):
+                    yield _echo_chunk(run, prompt, number * n + index)
+            index = number * n + event.index
+            if event.text:
+                placed = prompt.choices[event.index].placed(event.tokens) if body.logprobs is not None else None
+                logprobs = None if placed is None else completion_logprobs(placed)
+                choice = CompletionChunkChoice(index, event.text, logprobs)
+                yield _chunk(run, choice, timed=bool(body.timings_per_token))
+            if event.finish_reason is not None:
+                running -= 1
+                last = running == 0 and not body.include_usage
+                yield _chunk(run, CompletionChunkChoice(index, "", None, event.finish_reason), timed=last)
+    if body.include_usage:
+        yield _chunk(run, None, timed=True)
+
+
+def _echo_chunk(run: _Run, prompt: _Prompt, index: int) -> bytes:
+    assert prompt.echo is not None
+    logprobs = completion_logprobs(prompt.echo.tokens()) if run.body.logprobs is not None else None
+    return _chunk(run, CompletionChunkChoice(index, prompt.echo.text, logprobs))
+
+
+def _chunk(
+    run: _Run,
+    choice: CompletionChunkChoice | None,
+    *,
+    timed: bool = False,
+    progress: tuple[_Prompt, PromptProgress] | None = None,
+) -> bytes:
+    """An encoded chunk with one choice, or the usage chunk with none."""
+    body = run.body
+    chunk = CompletionChunk(
+        id=run.id,
+        created=run.created,
+        model=body.model,
+        choices=[] if choice is None else [choice],
+        system_fingerprint=run.fingerprint,
+    )
+    if choice is None:
+        chunk.usage = _usage(run)
+    elif body.include_usage:
+        chunk.usage = None
+    if timed:
+        chunk.timings = _timings(run)
+    if progress is not None:
+        generation = progress[0].generation
+        chunk.prompt_progress = progress_of(progress[1], generation.usage.prompt_tokens, generation.timings.started)
+    if body.include_obfuscation and choice is not None and choice.text:
+        chunk.obfuscation = sse.padding(choice.text)
+    return sse.event(chunk)
+
+
+def _usage(run: _Run) -> Usage:
+    spent = [prompt.generation.usage for prompt in run.prompts]
+    return usage(
+        sum(part.prompt_tokens for part in spent),
+        sum(part.cached_tokens for part in spent),
+        sum(part.completion_tokens for part in spent),
+    )
+
+
+def _timings(run: _Run) -> Timings:
+    """Of the prompt that is the slowest to be done: the others ran beside it."""
+    return max(
+        (prompt.generation.timings for prompt in run.prompts), key=lambda timings: timings.last_token or 0.0
+    ).as_dict()
+
+
+routes = [Route("/completions", completions, methods=["POST"])]

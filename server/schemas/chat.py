@@ -1,0 +1,121 @@
+"""The body of `POST /v1/chat/completions`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, StringConstraints, Tag
+
+from server.schemas.generation import GenerationFields
+from server.schemas.json_types import Body, Integer, Omissible, TextOrList
+from server.schemas.messages import Message, TextPart
+from server.schemas.tools import FunctionCallChoice, LegacyFunction, ResponseFormat, Tool, ToolChoice
+
+MetadataKey = Annotated[str, StringConstraints(max_length=64)]
+MetadataValue = Annotated[str, StringConstraints(max_length=512)]
+AtLeastOne = Annotated[Integer, Field(ge=1)]
+
+
+class CustomVoice(Body):
+    id: str
+
+
+def _voice_kind(value: Any) -> str | None:
+    return "<name>" if isinstance(value, str) else "<object>" if isinstance(value, dict) else None
+
+
+Voice = Annotated[
+    Annotated[str, Tag("<name>")] | Annotated[CustomVoice, Tag("<object>")],
+    Discriminator(_voice_kind, custom_error_type="voice", custom_error_message="must be a string or an object"),
+]
+
+
+class Audio(Body):
+    voice: Voice
+    format: Literal["wav", "aac", "mp3", "flac", "opus", "pcm16"]
+
+
+class Location(Body):
+    country: Omissible[str] = None
+    region: Omissible[str] = None
+    city: Omissible[str] = None
+    timezone: Omissible[str] = None
+
+
+class UserLocation(Body):
+    type: Literal["approximate"]
+    approximate: Location
+
+
+class WebSearchOptions(Body):
+    user_location: UserLocation | None = None
+    search_context_size: Omissible[Literal["low", "medium", "high"]] = None
+
+
+class ModerationMode(Body):
+    mode: Literal["score", "block"]
+
+
+class ModerationPolicy(Body):
+    input: ModerationMode | None = None
+    output: ModerationMode | None = None
+
+
+class Moderation(Body):
+    model: str
+    policy: ModerationPolicy | None = None
+
+
+class Prediction(Body):
+    type: Literal["content"]
+    content: TextOrList[TextPart]
+
+
+class PromptCacheOptions(Body):
+    ttl: Omissible[Literal["30m"]] = None
+    mode: Omissible[Literal["implicit", "explicit"]] = None
+
+
+class ChatCompletionRequest(GenerationFields):
+    """OpenAI's CreateChatCompletionRequest, and llama-server's additions."""
+
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
+    max_tokens: AtLeastOne | None = None
+    max_completion_tokens: AtLeastOne | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
+
+    response_format: Omissible[ResponseFormat] = None
+    tools: Omissible[Annotated[list[Tool], Field(fail_fast=True)]] = None
+    tool_choice: Omissible[ToolChoice] = None
+    parallel_tool_calls: Omissible[bool] = None
+    functions: Omissible[Annotated[list[LegacyFunction], Field(min_length=1, max_length=128, fail_fast=True)]] = None
+    function_call: Omissible[FunctionCallChoice] = None
+
+    modalities: list[Literal["text", "audio"]] | None = None
+    audio: Audio | None = None
+    web_search_options: Omissible[WebSearchOptions] = None
+    moderation: Moderation | None = None
+
+    # accepted; no effect on the text
+    prediction: Prediction | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] | None = None
+    store: bool | None = None
+    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
+    safety_identifier: Annotated[str, StringConstraints(max_length=64)] | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: Literal["in_memory", "24h"] | None = None
+    prompt_cache_options: Omissible[PromptCacheOptions] = None
+
+    # llama-server's own
+    chat_template_kwargs: dict[str, Any] | None = None
+    add_generation_prompt: bool | None = None
+
+    @property
+    def completion_limit(self) -> int | None:
+        """The most tokens to generate; None: to the context's end."""
+        if (limit := self.max_completion_tokens or self.max_tokens) is not None:
+            return limit
+        return self.n_predict if self.n_predict is not None and self.n_predict >= 0 else None

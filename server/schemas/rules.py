@@ -1,0 +1,82 @@
+"""What a request's fields mean to each other, and what OpenAI has that this server has not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.errors import invalid, unsupported
+from server.schemas.chat import ChatCompletionRequest
+from server.schemas.completion import MAX_PROMPTS, CompletionRequest
+from server.schemas.generation import GenerationFields
+from server.schemas.messages import AssistantMessage, Message, UserMessage
+
+_MEDIA = {"image_url": "images", "input_audio": "audio", "file": "files"}
+
+
+def check_chat(request: ChatCompletionRequest) -> None:
+    """Raises a 400 for a chat request that is well-formed but can't be honoured."""
+    _check_shared(request)
+    if request.top_logprobs is not None and not request.logprobs:
+        raise invalid("'top_logprobs' is only allowed when 'logprobs' is true.", "top_logprobs")
+    _refuse_structure(request)
+    _refuse_services(request)
+    _refuse_media(request.messages)
+
+
+def check_completion(request: CompletionRequest) -> None:
+    """Raises a 400 for a text completion request that is well-formed but can't be honoured."""
+    _check_shared(request)
+    n, best_of = request.n or 1, request.best_of
+    if best_of and best_of < n:
+        raise invalid(f"'best_of' ({best_of}) must be at least 'n' ({n}).", "best_of")
+    if best_of and best_of > n and request.stream:
+        raise invalid("The best of several completions is known at their end: 'best_of' can't be streamed.", "best_of")
+    if len(request.prompts) * request.candidates > MAX_PROMPTS:
+        raise invalid(f"The prompts times 'n' or 'best_of' must be at most {MAX_PROMPTS}.", "prompt")
+    if request.suffix and request.echo:
+        raise invalid("'suffix' and 'echo' exclude each other.", "suffix")
+
+
+def _check_shared(request: GenerationFields) -> None:
+    if request.stream_options is not None and not request.stream:
+        raise invalid("'stream_options' is only allowed when 'stream' is true.", "stream_options")
+    for name in ("grammar", "json_schema", "lora", "post_sampling_probs"):
+        if getattr(request, name):
+            raise unsupported(f"'{name}' is not supported by this server.", name)
+
+
+def _refuse_structure(request: ChatCompletionRequest) -> None:
+    if request.response_format is not None and request.response_format.type != "text":
+        kind = request.response_format.type
+        raise unsupported(f"'response_format' '{kind}' is not supported yet: only 'text' is.", "response_format")
+    if request.tools:
+        raise unsupported("'tools' are not supported yet.", "tools")
+    if request.tool_choice not in (None, "none", "auto"):
+        raise invalid("'tool_choice' needs 'tools', which are not supported yet.", "tool_choice")
+    if request.functions:
+        raise unsupported("'functions' are not supported yet.", "functions")
+    if request.function_call not in (None, "none", "auto"):
+        raise invalid("'function_call' needs 'functions', which are not supported yet.", "function_call")
+
+
+def _refuse_services(request: ChatCompletionRequest) -> None:
+    if request.modalities and "audio" in request.modalities:
+        raise unsupported("This model has no audio output: 'modalities' can only be ['text'].", "modalities")
+    if request.audio is not None:
+        raise unsupported("This model has no audio output.", "audio")
+    if request.web_search_options is not None:
+        raise unsupported("This server has no web search.", "web_search_options")
+    if request.moderation is not None:
+        raise unsupported("This server has no moderation.", "moderation")
+
+
+def _refuse_media(messages: Sequence[Message]) -> None:
+    for position, message in enumerate(messages):
+        if isinstance(message, AssistantMessage) and message.audio is not None:
+            raise unsupported("This model has no audio.", f"messages[{position}].audio")
+        if not isinstance(message, UserMessage) or isinstance(message.content, str):
+            continue
+        for index, part in enumerate(message.content):
+            if part.type != "text":
+                where = f"messages[{position}].content[{index}]"
+                raise unsupported(f"This model does not take {_MEDIA[part.type]}: only text.", where)

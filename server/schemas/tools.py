@@ -1,0 +1,125 @@
+"""Tools, the choice among them, and the response's format, as a chat request describes them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Discriminator, Field, Tag
+
+from server.schemas.json_types import Body, Omissible
+
+
+class FunctionDefinition(Body):
+    name: str
+    description: Omissible[str] = None
+    parameters: Omissible[dict[str, Any]] = None
+    strict: bool | None = None
+
+
+class FunctionTool(Body):
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+class TextToolFormat(Body):
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["text"]
+
+
+class Grammar(Body):
+    definition: str
+    syntax: Literal["lark", "regex"]
+
+
+class GrammarToolFormat(Body):
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["grammar"]
+    grammar: Grammar
+
+
+class CustomToolDefinition(Body):
+    name: str
+    description: Omissible[str] = None
+    format: Omissible[Annotated[TextToolFormat | GrammarToolFormat, Field(discriminator="type")]] = None
+
+
+class CustomTool(Body):
+    type: Literal["custom"]
+    custom: CustomToolDefinition
+
+
+Tool = Annotated[FunctionTool | CustomTool, Field(discriminator="type")]
+
+
+class LegacyFunction(Body):
+    """An entry of the deprecated `functions`."""
+
+    name: str
+    description: Omissible[str] = None
+    parameters: Omissible[dict[str, Any]] = None
+
+
+class ToolName(Body):
+    name: str
+
+
+class AllowedTools(Body):
+    mode: Literal["auto", "required"]
+    tools: list[dict[str, Any]]
+
+
+class AllowedToolsChoice(Body):
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedTools
+
+
+class FunctionChoice(Body):
+    type: Literal["function"]
+    function: ToolName
+
+
+class CustomChoice(Body):
+    type: Literal["custom"]
+    custom: ToolName
+
+
+def _mode_or_object(value: Any) -> str | None:
+    return "<mode>" if isinstance(value, str) else "<object>" if isinstance(value, dict) else None
+
+
+_MODE_OR_OBJECT = Discriminator(
+    _mode_or_object, custom_error_type="mode_or_object", custom_error_message="must be a string or an object"
+)
+_ToolChoiceObject = Annotated[AllowedToolsChoice | FunctionChoice | CustomChoice, Field(discriminator="type")]
+
+ToolChoice = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("<mode>")] | Annotated[_ToolChoiceObject, Tag("<object>")],
+    _MODE_OR_OBJECT,
+]
+FunctionCallChoice = Annotated[
+    Annotated[Literal["none", "auto"], Tag("<mode>")] | Annotated[ToolName, Tag("<object>")],
+    _MODE_OR_OBJECT,
+]
+
+
+class TextFormat(Body):
+    type: Literal["text"]
+
+
+class JsonObjectFormat(Body):
+    type: Literal["json_object"]
+
+
+class JsonSchema(Body):
+    name: str
+    description: Omissible[str] = None
+    schema_: Omissible[dict[str, Any]] = Field(default=None, alias="schema")
+    strict: bool | None = None
+
+
+class JsonSchemaFormat(Body):
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]

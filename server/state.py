@@ -1,0 +1,66 @@
+"""What the routes work with: the loaded model and the server's settings."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from backends.base import Backend, ModelInfo
+from server.chat.template import ChatTemplate
+from server.errors import unavailable, unknown_model
+
+
+@dataclass(kw_only=True)
+class AppState:
+    """One per application."""
+
+    model_names: list[str]
+    """The model's ids; all name the same model."""
+    backend: Backend | None = None
+    """None while the model loads."""
+    chat_template: ChatTemplate | None = None
+    """None: the model has none, and none was named."""
+    created: int = field(default_factory=lambda: int(time.time()))
+    max_body_bytes: int = 32 * 2**20
+    request_timeout: float | None = None
+    """Seconds that a request may take from its arrival; None: for ever."""
+    default_max_tokens: int | None = None
+    """Of chat requests that don't say; None: to the context's end."""
+    sse_ping_interval: float = 5.0
+    """Seconds between comments that keep a stream's connection open; 0: none."""
+
+    def loaded(self) -> Backend:
+        """The backend. Raises a 503 while there is none that would run a request."""
+        if self.backend is None:
+            raise unavailable("The model is still loading.")
+        if not self.backend.ready:
+            raise unavailable("The engine is restarting.")
+        return self.backend
+
+    def check_model(self, name: str) -> None:
+        """Raises a 404 for a model that isn't here."""
+        if name not in self.model_names:
+            raise unknown_model(name, self.model_names)
+
+    def deadline(self) -> float | None:
+        """When a request that arrives now must be done, on the running loop's clock."""
+        if self.request_timeout is None:
+            return None
+        return asyncio.get_running_loop().time() + self.request_timeout
+
+
+def state_of(request: Request) -> AppState:
+    """The application's state."""
+    state = request.app.state.paddock
+    assert isinstance(state, AppState)
+    return state
+
+
+def fingerprint(model: ModelInfo) -> str:
+    """OpenAI's `system_fingerprint`: the same as long as the same model runs in the same way."""
+    identity = f"{model.path}|{model.description}|{model.size_bytes}|{model.n_params}|{model.n_ctx}"
+    return "fp_" + hashlib.sha256(identity.encode()).hexdigest()[:10]

@@ -1,0 +1,66 @@
+"""How long a request took, as llama-server's `timings` object tells it.
+
+Measured where the client feels it, in the API process: the prompt's time includes waiting for a place in the batch.
+"""
+
+from __future__ import annotations
+
+import time
+
+
+class Timings:
+    """Milestones of one request; seconds of the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.started = self._now()
+        self.prompt_ended: float | None = None
+        self.last_token: float | None = None
+        self.prompt_n = 0
+        """Prompt tokens computed, the cached ones apart."""
+        self.cache_n = 0
+        self.predicted_n = 0
+
+    _now = staticmethod(time.monotonic)
+
+    def start(self) -> None:
+        """The request is sent to the engine."""
+        self.started = self._now()
+
+    def prompt_done(self, computed: int, cached: int) -> None:
+        """The prompt's last token is computed."""
+        self.prompt_n, self.cache_n = computed, cached
+        self.prompt_ended = self._now()
+
+    def predicted(self, tokens: int) -> None:
+        """`tokens` more have been generated, over all choices."""
+        if tokens:
+            self.predicted_n += tokens
+            self.last_token = self._now()
+            if self.prompt_ended is None:
+                self.prompt_ended = self.last_token
+
+    @property
+    def time_to_first_token(self) -> float | None:
+        """Seconds; None while the prompt is being computed."""
+        return None if self.prompt_ended is None else self.prompt_ended - self.started
+
+    def as_dict(self) -> dict[str, float]:
+        """llama-server's object: milliseconds, and tokens per second."""
+        prompt_end = self._now() if self.prompt_ended is None else self.prompt_ended
+        prompt_ms = (prompt_end - self.started) * 1000
+        predicted_ms = (self.last_token - prompt_end) * 1000 if self.last_token is not None else 0.0
+        return {
+            "cache_n": self.cache_n,
+            "prompt_n": self.prompt_n,
+            "prompt_ms": prompt_ms,
+            "prompt_per_token_ms": _ratio(prompt_ms, self.prompt_n),
+            "prompt_per_second": _ratio(self.prompt_n * 1000, prompt_ms),
+            "predicted_n": self.predicted_n,
+            "predicted_ms": predicted_ms,
+            "predicted_per_token_ms": _ratio(predicted_ms, self.predicted_n),
+            "predicted_per_second": _ratio(self.predicted_n * 1000, predicted_ms),
+        }
+
+
+def _ratio(amount: float, per: float) -> float:
+    return amount / per if per > 0 else 0.0

@@ -1,0 +1,201 @@
+"""The framing of `/v1/chat/completions`, with a scripted backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from backends.base import BackendError, ContextLengthExceeded, EngineUnavailable
+from server import sse
+from tests.server.routes.client import chat, chunks, error
+from tests.server.scripted import BOS, N_CTX, scripted_state
+
+
+async def test_answer() -> None:
+    state, backend = scripted_state()
+    response = await chat(state)
+    body = response.json()
+    ChatCompletion.model_validate(body, strict=True)
+    assert body["choices"] == [
+        {
+            "index": 0,
+            "message": {"content": "hello", "role": "assistant", "refusal": None, "annotations": [], "audio": None},
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
+    ]
+    prompt = backend.requests[0].prompt
+    assert prompt == [BOS, *b"user:hi;"]
+    assert backend.requests[0].max_tokens == N_CTX - len(prompt)
+    assert body["usage"] == {
+        "prompt_tokens": 9,
+        "completion_tokens": 5,
+        "total_tokens": 14,
+        "prompt_tokens_details": {"cached_tokens": 1, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 0,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+    assert body["timings"]["predicted_n"] == 5
+    assert body["service_tier"] is None
+
+
+async def test_stream() -> None:
+    state, _ = scripted_state(lambda index: "ab")
+    got = chunks(await chat(state, stream=True))
+    for chunk in got:
+        ChatCompletionChunk.model_validate(chunk, strict=True)
+    assert [chunk["choices"] for chunk in got] == [
+        [
+            {
+                "index": 0,
+                "delta": {"role": "assistant", "content": "", "refusal": None},
+                "logprobs": None,
+                "finish_reason": None,
+            }
+        ],
+        [{"index": 0, "delta": {"content": "a"}, "logprobs": None, "finish_reason": None}],
+        [{"index": 0, "delta": {"content": "b"}, "logprobs": None, "finish_reason": None}],
+        [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}],
+    ]
+    assert len({(chunk["id"], chunk["created"], chunk["model"], chunk["system_fingerprint"]) for chunk in got}) == 1
+    assert ["timings" in chunk for chunk in got] == [False, False, False, True]
+    assert not any("usage" in chunk for chunk in got)
+
+
+async def test_stream_with_usage() -> None:
+    state, _ = scripted_state(lambda index: "ab")
+    got = chunks(await chat(state, stream=True, stream_options={"include_usage": True}))
+    assert all(chunk["usage"] is None for chunk in got[:-1])
+    assert got[-1]["choices"] == []
+    assert got[-1]["usage"]["total_tokens"] == 11
+
+
+async def test_stream_of_several_choices() -> None:
+    state, _ = scripted_state(lambda index: "abc"[index:])
+    got = chunks(await chat(state, stream=True, n=3))
+    texts = ["", "", ""]
+    for chunk in got:
+        (choice,) = chunk["choices"]
+        texts[choice["index"]] += choice["delta"].get("content", "")
+    assert texts == ["abc", "bc", "c"]
+    assert sorted(c["choices"][0]["index"] for c in got if c["choices"][0]["finish_reason"]) == [0, 1, 2]
+
+
+async def test_several_choices() -> None:
+    state, backend = scripted_state(lambda index: "abc"[index:])
+    body = (await chat(state, n=3)).json()
+    assert [(c["index"], c["message"]["content"]) for c in body["choices"]] == [(0, "abc"), (1, "bc"), (2, "c")]
+    assert (backend.requests[0].n, body["usage"]["completion_tokens"]) == (3, 6)
+
+
+async def test_logprobs() -> None:
+    state, _ = scripted_state(lambda index: "é")
+    content = (await chat(state, logprobs=True, top_logprobs=2)).json()["choices"][0]["logprobs"]["content"]
+    assert [(token["bytes"], token["logprob"]) for token in content] == [([0xC3], -0.5), ([0xA9], -1.0)]
+    assert [len(token["top_logprobs"]) for token in content] == [2, 2]
+    got = chunks(await chat(state, logprobs=True, stream=True))
+    streamed = [token for chunk in got for token in (chunk["choices"][0]["logprobs"] or {"content": []})["content"]]
+    assert [token["bytes"] for token in streamed] == [[0xC3], [0xA9]]
+    assert got[1]["choices"][0]["logprobs"]["refusal"] is None
+
+
+async def test_stop_string_and_limit() -> None:
+    state, backend = scripted_state(lambda index: "one, two")
+    choice = (await chat(state, stop=[", "])).json()["choices"][0]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("one", "stop")
+    choice = (await chat(state, max_completion_tokens=3)).json()["choices"][0]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("one", "length")
+    assert backend.requests[1].max_tokens == 3
+
+
+async def test_llama_servers_additions() -> None:
+    state, _ = scripted_state()
+    got = chunks(await chat(state, stream=True, return_progress=True, timings_per_token=True, service_tier="flex"))
+    progress = next(chunk["prompt_progress"] for chunk in got if "prompt_progress" in chunk)
+    assert (progress["total"], progress["processed"], progress["cache"]) == (9, 9, 1)
+    assert all("timings" in chunk for chunk in got if chunk["choices"][0]["delta"].get("content"))
+    assert {chunk["service_tier"] for chunk in got} == {"default"}
+
+
+async def test_obfuscation() -> None:
+    state, _ = scripted_state()
+    got = chunks(await chat(state, stream=True, stream_options={"include_obfuscation": True}))
+    assert {len(c["obfuscation"] + c["choices"][0]["delta"]["content"]) for c in got if "obfuscation" in c} == {32}
+
+
+@pytest.mark.parametrize(
+    ("fields", "numbers"),
+    [
+        ({"max_tokens": N_CTX}, ["64", "73", "9", "64"]),
+        ({"messages": [{"role": "user", "content": "x" * 90}]}, ["64", "97"]),
+    ],
+)
+async def test_too_long_for_the_context(fields: dict[str, Any], numbers: list[str]) -> None:
+    state, _ = scripted_state()
+    response = await chat(state, **fields)
+    answer = error(response)
+    assert (response.status_code, answer["code"], answer["param"]) == (400, "context_length_exceeded", "messages")
+    assert all(number in answer["message"] for number in numbers)
+
+
+async def test_no_template() -> None:
+    state, _ = scripted_state()
+    state.chat_template = None
+    assert "--chat-template" in error(await chat(state))["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("failure", "status", "code"),
+    [
+        (EngineUnavailable("restarting"), 503, "unavailable"),
+        (ContextLengthExceeded("too long"), 400, "context_length_exceeded"),
+        (BackendError("broken"), 500, "engine_error"),
+    ],
+)
+async def test_a_failure_before_the_first_token(stream: bool, failure: Exception, status: int, code: str) -> None:
+    state, backend = scripted_state()
+    backend.fail_after, backend.failure = 0, failure
+    response = await chat(state, stream=stream)
+    if stream:  # the engine had accepted the prompt: the stream was open
+        assert f'"code":"{code}"' in response.text
+        return
+    assert (response.status_code, error(response)["code"]) == (status, code)
+    assert ("retry-after" in response.headers) == (status == 503)
+
+
+async def test_a_failure_while_streaming_is_the_last_event() -> None:
+    state, backend = scripted_state()
+    backend.fail_after = 2
+    response = await chat(state, stream=True)
+    *_, last, end = response.text.split("\n\n")
+    assert end == ""
+    assert last.startswith('event: error\ndata: {"error":{"message":')
+    assert "scripted" not in last
+    assert backend.cancelled
+
+
+async def test_pings_while_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "PATIENCE", 0.05)
+    state, backend = scripted_state()
+    state.sse_ping_interval = 0.1
+    backend.delay = 0.5
+    response = await chat(state, stream=True)
+    assert response.text.startswith(": ping\n\n")
+    assert "".join(c["choices"][0]["delta"].get("content", "") for c in chunks(response)) == "hello"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_deadline(stream: bool) -> None:
+    state, backend = scripted_state()
+    state.request_timeout = 0.05
+    backend.delay = 5
+    response = await chat(state, stream=stream)
+    assert (response.status_code, error(response)["code"]) == (504, "deadline_exceeded")
+    assert backend.cancelled

@@ -1,0 +1,157 @@
+"""A backend that says what a test tells it to: for the framing of the wire format, never for end-to-end tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+
+from backends.base import (
+    EngineStats,
+    GenerateRequest,
+    GenerationEvent,
+    ModelInfo,
+    PromptProgress,
+    SamplingParams,
+    TokenChunk,
+    TokenizerInfo,
+    TokenLogprob,
+)
+from server.chat.template import ChatTemplate, special_tokens
+from server.state import AppState
+
+BOS, EOS, FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE = range(256, 261)
+N_VOCAB = 261
+N_CTX = 64
+
+INFO = TokenizerInfo(
+    pieces=[*(bytes([value]) for value in range(256)), b"<s>", b"</s>", b"<pre>", b"<suf>", b"<mid>"],
+    control_tokens=frozenset(range(256, N_VOCAB)),
+    eog_tokens=frozenset({EOS}),
+    bos=BOS,
+    eos=EOS,
+    eot=None,
+    add_bos=True,
+    add_eos=False,
+    fim_prefix=FIM_PREFIX,
+    fim_suffix=FIM_SUFFIX,
+    fim_middle=FIM_MIDDLE,
+    fim_pad=None,
+    fim_repo=None,
+    fim_separator=None,
+)
+
+MODEL = ModelInfo(
+    path="scripted.gguf",
+    description="scripted",
+    n_vocab=N_VOCAB,
+    n_ctx=N_CTX,
+    n_ctx_train=N_CTX,
+    n_embd=8,
+    n_params=1000,
+    size_bytes=2000,
+    n_parallel=4,
+    metadata={},
+    chat_template=None,
+    sampling_defaults=SamplingParams(),
+    load_seconds=0.0,
+)
+
+
+class ByteTokenizer:
+    """A token per byte, and `<s>` for BOS."""
+
+    info = INFO
+
+    async def encode(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        bos = [BOS] if add_special else []
+        if parse_special and text.startswith("<s>"):
+            return [*bos, BOS, *text[3:].encode()]
+        return [*bos, *text.encode()]
+
+
+TEMPLATE = "{{ bos_token }}{% for message in messages %}{{ message.role }}:{{ message.content }};{% endfor %}"
+
+
+Script = Callable[[int], str | bytes]
+"""What a choice says, by its index; a limit cuts it."""
+
+
+class ScriptedBackend:
+    """Sequences are interleaved token by token, each with a log-probability of -(its place + 1) / 2."""
+
+    def __init__(self, script: Script) -> None:
+        self.model = MODEL
+        self.tokenizer = ByteTokenizer()
+        self.stats = EngineStats()
+        self.ready = True
+        self.requests: list[GenerateRequest] = []
+        self.cancelled: list[str] = []
+        self.delay = 0.0
+        """Seconds before the first event."""
+        self.pace = 0.0
+        """Seconds between steps."""
+        self.fail_after: int | None = None
+        """Steps until `failure` is raised."""
+        self.failure: Exception = RuntimeError("scripted")
+        self._script = script
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[GenerationEvent, None]:
+        self.requests.append(request)
+        ended = False
+        try:
+            await asyncio.sleep(self.delay)
+            yield self._progress(request)
+            texts = {index: self._says(index) for index in range(request.n)}
+            step = 0
+            while texts:
+                if step == self.fail_after:
+                    raise self.failure
+                await asyncio.sleep(self.pace)
+                for index in list(texts):
+                    yield self._step(request, texts, index, step)
+                step += 1
+            ended = True
+        finally:
+            if not ended:
+                self.cancelled.append(request.id)
+
+    def cancel(self, request_id: str, index: int) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+    def _says(self, index: int) -> bytes:
+        said = self._script(index)
+        return said.encode() if isinstance(said, str) else said
+
+    def _progress(self, request: GenerateRequest) -> PromptProgress:
+        scored = request.prompt[1:] if request.prompt_logprobs is not None else []
+        return PromptProgress(
+            id=request.id,
+            processed=len(request.prompt),
+            cached=1,
+            done=True,
+            logprobs=[TokenLogprob(-float(place), [(token, -float(place))]) for place, token in enumerate(scored, 1)],
+        )
+
+    def _step(self, request: GenerateRequest, texts: dict[int, bytes], index: int, step: int) -> TokenChunk:
+        text = texts[index]
+        over = step >= request.max_tokens
+        if over or step >= len(text):
+            del texts[index]
+            reason = "length" if over else "stop"
+            return TokenChunk(id=request.id, index=index, tokens=[], logprobs=[], finish_reason=reason)  # type: ignore[arg-type]
+        token = text[step]
+        scored = None
+        if request.logprobs is not None:
+            value = -(step + 1) / 2 - index
+            top = [(token, value), (ord("z"), value - 1)][: request.logprobs]
+            scored = [TokenLogprob(value, top)]
+        return TokenChunk(id=request.id, index=index, tokens=[token], logprobs=scored)
+
+
+def scripted_state(script: Script = lambda index: "hello") -> tuple[AppState, ScriptedBackend]:
+    backend = ScriptedBackend(script)
+    template = ChatTemplate(TEMPLATE, special_tokens(INFO))
+    return AppState(model_names=["m", "org/m:q4"], backend=backend, chat_template=template), backend

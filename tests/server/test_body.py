@@ -1,0 +1,92 @@
+"""Bodies that are no JSON object of sane size: each is an error of its own status, never an exception."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from server.body import MAX_DEPTH, parse_json, read_json
+from server.errors import APIError
+
+MALFORMED = {
+    "empty": b"",
+    "cut off": b'{"a":',
+    "trailing": b"{} {}",
+    "single quotes": b"{'a': 1}",
+    "not UTF-8": b'{"a": "\xff"}',
+    "UTF-16": '{"a": 1}'.encode("utf-16"),
+    "NaN": b"[NaN]",
+    "Infinity": b"[-Infinity]",
+    "a float out of range": b"[1e400]",
+    "an integer of 5,000 digits": b"9" * 5000,
+    "a key twice": b'{"a": {"b": 1, "b": 1}}',
+    "half a surrogate pair": b'["\\ud800"]',
+    "half a surrogate pair in a key": b'{"\\udc00": 1}',
+    "nested too deep": b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
+    "nested absurdly deep": b'{"a":' * 100_000,
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed(name: str) -> None:
+    with pytest.raises(APIError) as caught:
+        parse_json(MALFORMED[name])
+    assert (caught.value.status, caught.value.code) == (400, "invalid_json")
+    assert len(caught.value.message) < 200
+
+
+def test_well_formed() -> None:
+    deepest = b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
+    assert parse_json(deepest)
+    assert parse_json(b'\xef\xbb\xbf{"a": "\\ud83d\\ude00"}') == {"a": "😀"}
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
+def test_reads_what_json_writes(value: Any) -> None:
+    assert parse_json(json.dumps(value).encode()) == value
+
+
+@given(st.binary())
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    with contextlib.suppress(APIError):
+        parse_json(data)
+
+
+def _request(chunks: list[bytes], headers: dict[str, str]) -> Request:
+    messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    messages.append({"type": "http.request", "body": b"", "more_body": False})
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "method": "POST", "path": "/", "headers": raw}, receive)
+
+
+async def test_joins_chunks() -> None:
+    assert await read_json(_request([b'{"a"', b": 1}"], {"content-encoding": "identity"}), 100) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("chunks", "headers", "status"),
+    [
+        ([b"{}"], {"content-encoding": "gzip"}, 415),
+        ([b"{}"], {"content-encoding": "br, gzip"}, 415),
+        ([b"{}"], {"content-length": "101"}, 413),
+        ([b" " * 60, b" " * 60], {}, 413),
+    ],
+)
+async def test_refused_unread(chunks: list[bytes], headers: dict[str, str], status: int) -> None:
+    with pytest.raises(APIError) as caught:
+        await read_json(_request(chunks, headers), 100)
+    assert caught.value.status == status

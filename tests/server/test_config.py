@@ -1,0 +1,191 @@
+"""Settings: each source, their precedence, and what a wrong value is answered with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backends.base import SamplingParams
+from server.config import GROUPS, SETTINGS, Setting, Settings
+from server.config_sources import NOT_OURS, UsageError, load_settings
+
+
+def load(*arguments: str, **environment: str) -> Settings:
+    return load_settings(arguments, environment)
+
+
+def refusal(*arguments: str, **environment: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        load(*arguments, **environment)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def test_defaults() -> None:
+    settings = load()
+    assert (settings.host, settings.port, settings.model) == ("127.0.0.1", 8000, None)
+    assert settings.sampling == {}
+    options = settings.engine_options("m.gguf")
+    assert options.n_threads == 0
+    assert options.n_gpu_layers == -1
+    assert not options.verbose
+
+
+def test_flags_reach_the_engine() -> None:
+    settings = load(
+        *"m.gguf -c 4096 -np 4 -b 256 -ub 128 -t 3 -tb 5 -lm dio -ctk q8_0 -ctv q4_0 -fa on -cram -1".split(),
+        *"-ngl 12 -sm row -mg 1 -ts 3,1 -v".split(),
+    )
+    options = settings.engine_options(settings.model or "")
+    assert options.model_path == "m.gguf"
+    assert (options.n_ctx, options.n_parallel, options.n_batch, options.n_ubatch) == (4096, 4, 256, 128)
+    assert (options.n_threads, options.n_threads_batch, options.load_mode) == (3, 5, "dio")
+    assert (options.cache_type_k, options.cache_type_v, options.flash_attn) == ("q8_0", "q4_0", "on")
+    assert (options.cache_ram_mib, options.n_gpu_layers, options.split_mode) == (-1, 12, "row")
+    assert (options.main_gpu, options.tensor_split, options.verbose) == (1, (3.0, 1.0), True)
+
+
+@pytest.mark.parametrize("flag", ["-ngl", "--gpu-layers", "--n-gpu-layers"])
+@pytest.mark.parametrize(("text", "layers"), [("auto", -1), ("all", -1), ("0", 0), ("99", 99)])
+def test_gpu_layers(flag: str, text: str, layers: int) -> None:
+    assert load(flag, text).gpu_layers == layers
+
+
+@pytest.mark.parametrize(("flag", "mode"), [("--mmap", "mmap"), ("--no-mmap", "none"), ("--mlock", "mmap+mlock")])
+def test_load_mode_shorthands(flag: str, mode: str) -> None:
+    assert load(flag).load_mode == mode
+    assert load(flag, "-lm", "dio").load_mode == "dio"
+
+
+def test_sampling_defaults_go_over_the_models() -> None:
+    settings = load(
+        *"--temp 0.2 --top-k 7 --mirostat 2 --mirostat-lr 0.3 --mirostat-ent 4 -s -1 --ignore-eos".split(),
+        *"--samplers top_k;temperature --repeat-last-n -1 --tfs 0.9 --typical-p 0.8".split(),
+        *("--dry-sequence-breaker", r"\n", "--dry-sequence-breaker", "end"),
+    )
+    of_model = SamplingParams(temperature=0.6, top_p=0.5, seed=3)
+    sampling = settings.sampling_defaults(of_model)
+    assert (sampling.temperature, sampling.top_k, sampling.top_p) == (0.2, 7, 0.5)
+    assert (sampling.mirostat, sampling.mirostat_eta, sampling.mirostat_tau) == (2, 0.3, 4.0)
+    assert (sampling.seed, sampling.ignore_eos, sampling.samplers) == (None, True, ("top_k", "temperature"))
+    assert (sampling.repeat_last_n, sampling.tfs_z, sampling.typical_p) == (-1, 0.9, 0.8)
+    assert sampling.dry_sequence_breakers == ("\n", "end")
+    assert load("--dry-sequence-breaker", "none").sampling == {"dry_sequence_breakers": ()}
+
+
+def test_precedence(tmp_path: Path) -> None:
+    file = write(tmp_path / "c.toml", 'port = 1\nparallel = 2\nctx_size = 3\nalias = ["a", "b"]\n')
+    environment = {"PADDOCK_PORT": "11", "PADDOCK_PARALLEL": "12", "PADDOCK_CONFIG": file}
+    settings = load("--port", "21", **environment)
+    assert (settings.port, settings.parallel, settings.ctx_size, settings.host) == (21, 12, 3, "127.0.0.1")
+    assert settings.alias == ("a", "b")
+    assert load("--config", file).port == 1
+
+
+def test_the_last_of_a_flag_given_twice_counts() -> None:
+    assert load("--port", "1", "--port", "2").port == 2
+
+
+def test_lists_are_written_with_their_separator_or_as_toml_arrays(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "c.toml",
+        'tensor-split = [3, 1]\nsamplers = ["top_k", "min_p"]\ndry-sequence-breaker = [";", ","]\nseed = 4\n',
+    )
+    settings = load("--config", file, PADDOCK_ALIAS="x, y")
+    assert settings.tensor_split == (3.0, 1.0)
+    assert settings.alias == ("x", "y")
+    assert settings.sampling == {"samplers": ("top_k", "min_p"), "dry_sequence_breakers": (";", ","), "seed": 4}
+
+
+def test_booleans() -> None:
+    assert load(PADDOCK_IGNORE_EOS="on").sampling == {"ignore_eos": True}
+    assert load(PADDOCK_IGNORE_EOS="0").sampling == {"ignore_eos": False}
+    assert refusal(PADDOCK_IGNORE_EOS="maybe") == "PADDOCK_IGNORE_EOS must be true or false, not 'maybe'"
+
+
+def test_a_kubernetes_service_called_paddock_does_no_harm() -> None:
+    settings = load(PADDOCK_PORT="tcp://10.0.0.1:80", PADDOCK_SERVICE_HOST="10.0.0.1", PADDOCK_PORT_80_TCP="x")
+    assert settings.port == 8000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--port 65536", "--port must be a whole number from 0 to 65535, not '65536'"),
+        ("--port x", "--port must be a whole number from 0 to 65535, not 'x'"),
+        ("-np 0", "-np must be a whole number from 1 to 128, not '0'"),
+        ("-c 1.5", "-c must be a whole number of at least 0, not '1.5'"),
+        ("--temp nan", "--temp must be a number of at least 0, not 'nan'"),
+        ("--temp inf", "--temp must be a number of at least 0, not 'inf'"),
+        ("-to 0", "-to must be a number above 0, not '0'"),
+        ("--top-p 1.01", "--top-p must be a number from 0 to 1, not '1.01'"),
+        ("-fa yes", "-fa must be one of on, off, auto, not 'yes'"),
+        ("-ngl most", "-ngl must be a whole number, auto or all, not 'most'"),
+        ("-ts 1,x", "-ts must be numbers separated by commas, not '1,x'"),
+        ("-s -2", "-s must be a whole number from -1 to 4294967295, not '-2'"),
+        ("--port", "--port: expected one argument"),
+        ("--prot 1", "unknown flag --prot (--port?)"),
+        ("--nothing-like-it", "unknown flag --nothing-like-it"),
+        ("-hq", "unknown flag -hq"),
+        ("a b", "unexpected argument b"),
+        ("a -m b", "MODEL and --model both name a model: give one"),
+        ("--config nowhere.toml", "cannot read nowhere.toml: No such file or directory"),
+    ],
+)
+def test_wrong_command_lines(arguments: str, message: str) -> None:
+    assert refusal(*arguments.split()) == message
+
+
+def test_an_unknown_sampler_is_named_with_those_there_are() -> None:
+    message = refusal("--samplers", "top_k;guess")
+    assert "min_p" in message
+    assert "top_k;guess" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("port = 70000", "port must be a whole number from 0 to 65535, not 70000"),
+        ('port = "x"', "port must be a whole number from 0 to 65535, not 'x'"),
+        ("port = true", "port must be a whole number from 0 to 65535, not True"),
+        ("parallell = 2", "parallell is no setting (parallel?)"),
+        ('samplers = ["guess"]', "samplers must be names separated by semicolons"),
+        ("ignore-eos = 1", "ignore-eos must be true or false, not 1"),
+        ("port = ", "Invalid value (at end of document)"),
+    ],
+)
+def test_wrong_files(tmp_path: Path, text: str, message: str) -> None:
+    file = write(tmp_path / "c.toml", text)
+    assert refusal("--config", file).startswith(f"{file}: {message}")
+
+
+@pytest.mark.parametrize("flag", NOT_OURS)
+def test_flags_that_llama_server_has_are_explained(flag: str) -> None:
+    assert refusal(flag) == f"{flag} is no flag here: {NOT_OURS[flag]}"
+
+
+def spellings(setting: Setting) -> list[str]:
+    return [*setting.flags, *setting.shorthands]
+
+
+def test_settings_are_told_apart() -> None:
+    flags = [flag for setting in SETTINGS for flag in spellings(setting)]
+    assert len(set(flags)) == len(flags)
+    assert len({setting.env for setting in SETTINGS}) == len(SETTINGS)
+    assert not set(flags) & set(NOT_OURS)
+    assert {setting.group for setting in SETTINGS} == set(GROUPS)
+
+
+def test_every_setting_is_reached_and_none_is_dead() -> None:
+    """Each name is a field of Settings or of SamplingParams, and each field but `logit_bias` and the like is there."""
+    names = {setting.name for setting in SETTINGS}
+    assert names == (set(Settings.__struct_fields__) - {"sampling"}) | (
+        set(SamplingParams.__struct_fields__) - {"logit_bias", "min_keep", "min_tokens"}
+    )

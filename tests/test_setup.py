@@ -1,0 +1,83 @@
+"""`make setup`: what it says of a machine that lacks something, and how it boils a compile's output down."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def install() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("install", ROOT / "requirements" / "install.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def set_up(venv: Path, **environment: str) -> str:
+    """stderr of a setup that must fail, having made nothing."""
+    done = subprocess.run(
+        ["make", "setup", f"VENV={venv}"], cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert not venv.exists()
+    return done.stderr
+
+
+def test_a_missing_compiler_is_named(tmp_path: Path) -> None:
+    said = set_up(tmp_path / "venv", PYTHON=sys.executable, CXX="no-such-c++")
+    assert "there is no no-such-c++: install them (Debian, Ubuntu: sudo apt install build-essential" in said
+
+
+def test_a_python_that_is_none_or_too_old_is_named(tmp_path: Path) -> None:
+    assert "Python 3.11 or later is needed, and no-such-python isn't" in set_up(
+        tmp_path / "venv", PYTHON="no-such-python"
+    )
+    old = tmp_path / "old-python"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    assert f"and {old} isn't: install it" in set_up(tmp_path / "venv", PYTHON=str(old))
+
+
+def test_a_missing_venv_module_is_named(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        '#!/bin/sh\ncase "$*" in *ensurepip*) exit 1;; *--version*) echo Python 3.12.1;; *) exit 0;; esac\n'
+    )
+    python.chmod(0o755)
+    assert "Python 3.12.1 lacks its venv module: install it" in set_up(tmp_path / "venv", PYTHON=str(python))
+
+
+def test_progress_of_ninja_and_of_make(install: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    for style in (
+        [f"  [{i}/80] Building C object x.c.o\n" for i in range(1, 81)],
+        [f"  [{i:3}%] Building CXX object\n" for i in range(1, 101)],
+    ):
+        progress = install.Progress(tty=False)
+        for line in ["  Building wheel for llama-cpp-python (pyproject.toml): started\n", *style, "noise\n"]:
+            progress.see(line)
+        progress.end()
+        first, *steps, last = capsys.readouterr().err.splitlines()
+        assert first.startswith("Compiling llama.cpp: about ")
+        assert 9 <= len(steps) <= 11
+        assert steps[-1].strip() in ("100 %", "91 %")
+        assert last.startswith("Compiled in ")
+
+
+def test_one_package_of_a_lock(install: ModuleType) -> None:
+    version, requirement = install._locked("runtime", "llama-cpp-python")
+    assert version == "0.3.36"
+    first, *hashes = requirement.splitlines()
+    assert first == "llama-cpp-python==0.3.36 \\"
+    assert hashes
+    assert all(line.strip().startswith("--hash=sha256:") for line in hashes)
