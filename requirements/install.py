@@ -114,7 +114,7 @@ class Progress:
 
     def __init__(self, tty: bool) -> None:
         self._tty = tty
-        self._said = -1
+        self._said = 0
         self._started = 0.0
 
     def see(self, line: str) -> None:
@@ -123,13 +123,11 @@ class Progress:
         elif re.match(r"\s*Building wheel.* for llama", line) and not self._started:
             self._started = time.monotonic()
             cores = os.cpu_count() or 1
-            self._say(
-                f"Compiling llama.cpp: about {max(1, round(6 / cores))} minutes on {cores} cores, this once "
-                "(pip's cache keeps the result)."
-            )
+            self._say(f"Compiling llama.cpp: about {max(1, round(6 / cores))} minutes on {cores} cores, once.")
         elif step := STEP.match(line):
             percent = 100 * int(step[1]) // int(step[2] or 100)
-            if percent >= self._said + (1 if self._tty else 10):
+            percent -= percent % (1 if self._tty else 10)
+            if percent > self._said:
                 self._said = percent
                 self._show(percent)
 

@@ -99,17 +99,27 @@ class Generation:
         async with aclosing(source):
             while self._open:
                 event = await self._next(source)
+                if event is None:
+                    break
                 if isinstance(event, PromptProgress):
                     self._count_prompt(event)
                     yield event
                 elif (delta := self._take(event)) is not None:
                     yield delta
 
-    async def _next(self, source: AsyncGenerator[GenerationEvent, None]) -> GenerationEvent:
+    def end(self, index: int) -> None:
+        """Stop a choice, for a reason of the caller's own. Deltas of it that were there already may still come."""
+        if self._open.pop(index, None) is not None:
+            self._backend.cancel(self._request.id, index)
+
+    async def _next(self, source: AsyncGenerator[GenerationEvent, None]) -> GenerationEvent | None:
+        """None: `end` has left nothing to wait for."""
         try:
             async with asyncio.timeout_at(self._deadline) as timer:
                 return await anext(source)
         except StopAsyncIteration:
+            if not self._open:
+                return None
             raise BackendError("the engine ended the request before it was complete") from None
         except TimeoutError as error:
             if not timer.expired():

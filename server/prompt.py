@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backends.base import Tokenizer, TokenizerInfo
-from server.errors import context_length_exceeded, invalid, unsupported
+from server.errors import context_length_exceeded, invalid
+from server.fim import fim_prompt, markers
 
 
 async def chat_tokens(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -27,16 +28,13 @@ async def completion_tokens(tokenizer: Tokenizer, prompt: str | Sequence[int], p
 
 async def infill_tokens(tokenizer: Tokenizer, prompt: str | Sequence[int], suffix: str) -> list[int]:
     """What stands between `prompt` and `suffix` is to be generated. Raises a 400 for a model that can't do it."""
-    info = tokenizer.info
-    if info.fim_prefix is None or info.fim_suffix is None or info.fim_middle is None:
-        raise unsupported("This model has no fill-in-the-middle tokens: it can't take a 'suffix'.", "suffix")
+    marks = markers(tokenizer.info, "suffix")
     if isinstance(prompt, str):
         before: Sequence[int] = await tokenizer.encode(prompt, add_special=False, parse_special=False)
     else:
         before = await completion_tokens(tokenizer, prompt, "prompt")
     after = await tokenizer.encode(suffix, add_special=False, parse_special=False)
-    bos = [info.bos] if info.add_bos and info.bos is not None else []
-    return [*bos, info.fim_prefix, *before, info.fim_suffix, *after, info.fim_middle]
+    return fim_prompt(tokenizer.info, marks, before, after)
 
 
 def room_for(n_ctx: int, prompt: int, limit: int | None, *, asked: bool, param: str) -> int:

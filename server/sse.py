@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Any
 
 import msgspec
 from sse_starlette.event import ServerSentEvent
@@ -23,7 +24,7 @@ PATIENCE = 1.0
 """Seconds to wait for the first chunk: a failure until then is a proper HTTP status. Afterwards pings must flow."""
 
 _PADDED_TO = 32
-_DONE = b"data: [DONE]\n\n"
+DONE = b"data: [DONE]\n\n"
 _HEADERS = {"Cache-Control": "no-cache"}
 _encoder = msgspec.json.Encoder()
 
@@ -33,7 +34,7 @@ AppStatus.enable_automatic_graceful_drain = False
 logging.getLogger("sse_starlette.sse").setLevel(logging.INFO)
 
 
-def event(chunk: msgspec.Struct) -> bytes:
+def event(chunk: msgspec.Struct | Mapping[str, Any]) -> bytes:
     """One chunk as it goes over the wire."""
     return b"data: " + _encoder.encode(chunk) + b"\n\n"
 
@@ -44,8 +45,8 @@ def padding(content: str) -> str:
     return secrets.token_hex(_PADDED_TO)[:length]
 
 
-async def stream(request: Request, chunks: AsyncGenerator[bytes, None], *, ping: float) -> Response:
-    """Stream encoded events, with a comment every `ping` seconds (0: none).
+async def stream(request: Request, chunks: AsyncGenerator[bytes, None], *, ping: float, done: bytes = DONE) -> Response:
+    """Stream encoded events, with a comment every `ping` seconds (0: none), and `done` if they end well.
 
     Raises what `chunks` raises at its start; what it raises later is the stream's last event. The generator is closed
     as soon as the client goes away.
@@ -64,14 +65,16 @@ async def stream(request: Request, chunks: AsyncGenerator[bytes, None], *, ping:
         raise
     finally:
         await cancel(gone)
-    return _EventStream(first, chunks, ping=max(ping, 0))
+    return _EventStream(first, chunks, ping=max(ping, 0), done=done)
 
 
 class _EventStream(EventSourceResponse):
     """Closes its chunks however it ends, even before their first."""
 
-    def __init__(self, first: asyncio.Future[bytes | None], chunks: AsyncGenerator[bytes, None], ping: float) -> None:
-        super().__init__(_body(first, chunks), headers=_HEADERS, sep="\n", ping=ping, ping_message_factory=_ping)
+    def __init__(
+        self, first: asyncio.Future[bytes | None], chunks: AsyncGenerator[bytes, None], *, ping: float, done: bytes
+    ) -> None:
+        super().__init__(_body(first, chunks, done), headers=_HEADERS, sep="\n", ping=ping, ping_message_factory=_ping)
         self._first, self._chunks = first, chunks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,13 +89,16 @@ def _ping() -> ServerSentEvent:
     return ServerSentEvent(comment="ping", sep="\n")
 
 
-async def _body(first: asyncio.Future[bytes | None], chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+async def _body(
+    first: asyncio.Future[bytes | None], chunks: AsyncGenerator[bytes, None], done: bytes
+) -> AsyncIterator[bytes]:
     try:
         if (chunk := await first) is not None:
             yield chunk
             async for chunk in chunks:
                 yield chunk
-        yield _DONE
+        if done:
+            yield done
     except Exception as error:
         answer = as_api_error(error)
         log.log(logging.ERROR if answer.status == 500 else logging.WARNING, "stream failed: %s", error)

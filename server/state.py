@@ -12,6 +12,8 @@ from starlette.requests import Request
 from backends.base import Backend, ModelInfo
 from server.chat.template import ChatTemplate
 from server.errors import unavailable, unknown_model
+from server.metrics import Metrics
+from server.observed_backend import ObservedBackend
 
 
 @dataclass(kw_only=True)
@@ -32,14 +34,18 @@ class AppState:
     """Of chat requests that don't say; None: to the context's end."""
     sse_ping_interval: float = 5.0
     """Seconds between comments that keep a stream's connection open; 0: none."""
+    metrics: Metrics = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics(self.model_names[0], lambda: self.backend)
 
     def loaded(self) -> Backend:
-        """The backend. Raises a 503 while there is none that would run a request."""
+        """The backend, measured. Raises a 503 while there is none that would run a request."""
         if self.backend is None:
             raise unavailable("The model is still loading.")
         if not self.backend.ready:
             raise unavailable("The engine is restarting.")
-        return self.backend
+        return ObservedBackend(self.backend, self.metrics)
 
     def check_model(self, name: str) -> None:
         """Raises a 404 for a model that isn't here."""

@@ -26,9 +26,10 @@ def install() -> ModuleType:
 
 def set_up(venv: Path, **environment: str) -> str:
     """stderr of a setup that must fail, having made nothing."""
-    done = subprocess.run(
-        ["make", "setup", f"VENV={venv}"], cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False
-    )  # fmt: skip
+    # Under `make test`, make's own variables would reach the make in the test.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", "setup", f"VENV={venv}"]
+    done = subprocess.run(command, cwd=ROOT, env=inherited | environment, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert not venv.exists()
     return done.stderr
@@ -69,8 +70,7 @@ def test_progress_of_ninja_and_of_make(install: ModuleType, capsys: pytest.Captu
         progress.end()
         first, *steps, last = capsys.readouterr().err.splitlines()
         assert first.startswith("Compiling llama.cpp: about ")
-        assert 9 <= len(steps) <= 11
-        assert steps[-1].strip() in ("100 %", "91 %")
+        assert [line.strip() for line in steps] == [f"{percent} %" for percent in range(10, 101, 10)]
         assert last.startswith("Compiled in ")
 
 

@@ -137,10 +137,10 @@ class Engine:
             for i in range(max(first, seq.n_scored), min(seq.n_computed, seq.n_prompt - 1)):
                 scores.append(log_probabilities(rows[i - first], int(tokens[i + 1]), n_top))
             seq.n_scored += len(scores)
-        if seq.index == 0:
+        if seq.index == 0 and not seq.prompt_done:  # done before, if it is computed again after preemption
             processed = min(seq.n_computed, seq.n_prompt)
-            done = processed == seq.n_prompt
-            self._events.append(PromptProgress(seq.request.id, processed, seq.n_cached, done, scores))
+            seq.prompt_done = processed == seq.n_prompt
+            self._events.append(PromptProgress(seq.request.id, processed, seq.n_cached, seq.prompt_done, scores))
 
     def _after_last_token(self, seq: Sequence, logits: Logits | None) -> None:
         """All tokens are computed: sample the next one, or end."""

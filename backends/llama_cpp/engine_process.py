@@ -30,8 +30,9 @@ DEFAULT_CTX = 4096
 
 def main() -> None:
     """Run as `python -m backends.llama_cpp.engine_process FD`."""
-    # Ctrl-C reaches the whole process group; the API process decides when this one ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A terminal's Ctrl-C and systemd's SIGTERM reach this process too; the API process decides when it ends.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     channel: Channel[EngineCommand] = Channel.from_fd(int(sys.argv[1]), EngineCommand)
     options = channel.receive()
     if not isinstance(options, EngineOptions):

@@ -102,7 +102,7 @@ class Scheduler:
     def _enter(self, seq: Sequence) -> bool:
         """Admit a sequence if the pool can hold it beside what the running ones have still to compute."""
         promised = sum(self.pool.cost(other.n_remaining) for other in self.running)
-        headroom = HEADROOM if self.running else 1
+        headroom = HEADROOM if self.running else 0
         if not self._fits(seq.n_remaining - self.pool.reusable(seq.array()), promised + headroom):
             return False
         self.pool.open(seq)

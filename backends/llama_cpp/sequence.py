@@ -44,6 +44,8 @@ class Sequence:
         self.n_cached = 0
         """Prompt tokens that the prefix cache gave when the sequence first started."""
         self.started = False
+        self.prompt_done = False
+        """Whether the client has been told that the prompt is computed."""
         self.n_to_score = self.n_prompt - 1 if request.prompt_logprobs is not None and index == 0 else 0
         """Prompt tokens whose log-probabilities are asked for (`prompt_logprobs`: all but the first)."""
         self.n_scored = 0

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -94,14 +95,18 @@ class Worker:
                 self._lanes[fitting].put(command.id)
 
     def _next(self) -> TokenizerCommand | None:
-        """The next command, with an eye on the clock meanwhile."""
+        """The next command, with an eye on the clock before and meanwhile."""
+        self._check_clock()
         while not self._channel.ready(min(1.0, self._time_limit)):
-            for job_id, began in list(self._running.items()):
-                if time.monotonic() - began > self._time_limit and self._running.pop(job_id, None):
-                    message = f"tokenizing the text took more than {self._time_limit:g} seconds"
-                    self._channel.send(EncodeFailed(job_id, message))
-                    os._exit(TOOK_TOO_LONG)
+            self._check_clock()
         return self._channel.receive()
+
+    def _check_clock(self) -> None:
+        for job_id, began in list(self._running.items()):
+            if time.monotonic() - began > self._time_limit and self._running.pop(job_id, None) is not None:
+                message = f"tokenizing the text took more than {self._time_limit:g} seconds"
+                self._channel.send(EncodeFailed(job_id, message))
+                os._exit(TOOK_TOO_LONG)
 
     def _serve(self, lane: queue.SimpleQueue[int], own_stack: bool) -> None:
         """Work off a lane. `own_stack`: each text on a new thread, whose stack fits it and is freed after it."""
@@ -145,6 +150,9 @@ def _thread(target: Callable[..., None], *arguments: object, stack: int) -> thre
 
 def main(fd: int, path: str, time_limit: float, *, verbose: bool) -> None:
     """Serve the end `fd` of a socket pair until its other end closes."""
+    # A terminal's Ctrl-C and systemd's SIGTERM reach this process too; the API process decides when it ends.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     with Channel[TokenizerCommand].from_fd(fd, TokenizerCommand) as channel, suppress(ConnectionError):
         try:
             vocabulary = Vocabulary(path, verbose=verbose)

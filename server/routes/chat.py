@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, Iterable
@@ -18,9 +17,9 @@ from backends.base import FinishReason, GenerateRequest, PromptProgress
 from server import sse
 from server.body import read_json
 from server.connection import unless_gone
-from server.errors import unsupported
 from server.generation import Generation, TextDelta, TokenText
 from server.prompt import chat_tokens, room_for
+from server.rendering import rendered
 from server.sampling import sampling_params
 from server.schemas.chat import ChatCompletionRequest
 from server.schemas.chat_response import (
@@ -32,7 +31,6 @@ from server.schemas.chat_response import (
     ResponseMessage,
 )
 from server.schemas.logprobs import ChatLogprobs, chat_logprobs
-from server.schemas.messages import as_sent
 from server.schemas.rules import check_chat
 from server.schemas.usage import progress_of, usage
 from server.schemas.validation import validate
@@ -65,7 +63,8 @@ class _Chat:
 
 async def _prepare(state: AppState, body: ChatCompletionRequest, deadline: float | None) -> _Chat:
     backend = state.loaded()
-    tokens = await chat_tokens(backend.tokenizer, await _rendered(state, body))
+    prompt = await rendered(state, body.messages, body.add_generation_prompt, body.chat_template_kwargs)
+    tokens = await chat_tokens(backend.tokenizer, prompt)
     limit = body.completion_limit
     asked = limit is not None
     if not asked and body.n_predict is None:
@@ -81,18 +80,6 @@ async def _prepare(state: AppState, body: ChatCompletionRequest, deadline: float
     )
     generation = Generation(backend, request, stop=body.stop_strings, deadline=deadline)
     return _Chat(request.id, body, generation, fingerprint(backend.model), int(time.time()))
-
-
-async def _rendered(state: AppState, body: ChatCompletionRequest) -> str:
-    if state.chat_template is None:
-        message = "This model's file has no chat template: start the server with --chat-template NAME or FILE."
-        raise unsupported(message, "messages")
-    return await asyncio.to_thread(
-        state.chat_template.render,
-        [as_sent(message) for message in body.messages],
-        add_generation_prompt=body.add_generation_prompt is not False,
-        variables=body.chat_template_kwargs,
-    )
 
 
 async def _answer(chat: _Chat) -> ChatCompletion:

@@ -144,6 +144,13 @@ Message = Annotated[
 ]
 
 
+_ONLY_ASSISTANTS = {"tool_calls", "function_call"}
+
+
 def as_sent(message: Message) -> dict[str, Any]:
-    """The message as the client wrote it, properties beyond OpenAI's included."""
-    return message.model_dump(exclude_unset=True)
+    """The message as the client wrote it, properties beyond OpenAI's included.
+
+    Calls in a message whose role makes none are left out: there they are unknown properties that nothing has checked.
+    """
+    unchecked = None if isinstance(message, AssistantMessage) else _ONLY_ASSISTANTS
+    return message.model_dump(exclude_unset=True, exclude=unchecked)

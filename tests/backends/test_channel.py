@@ -77,4 +77,3 @@ def test_ready_tells_messages_and_the_end_from_silence() -> None:
     assert child.receive() is None
     with pytest.raises(ConnectionError):
         child.send(Ping(3))
-        child.send(Ping(3))

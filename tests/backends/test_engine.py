@@ -162,6 +162,8 @@ async def test_the_context_can_be_filled_to_the_last_token(gguf) -> None:
     async with engine(gguf("llama"), n_ctx=256) as backend:
         result = await run(backend, request([7] * 200, 56))
         assert len(result.tokens[0]) == 56 and result.finish_reasons == ["length"]
+        scored = await run(backend, request([7] * 256, 0, prompt_logprobs=0))
+        assert len(scored.prompt_logprobs) == 255 and scored.finish_reasons == ["length"]
 
 
 async def test_prefixes_spilled_to_ram_come_back(gguf) -> None:

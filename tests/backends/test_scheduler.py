@@ -233,3 +233,11 @@ def test_first_come_first_served() -> None:
     (small,) = machine.add([0] * 10, 5)
     machine.run()
     assert machine.finished.index(big) < machine.finished.index(small)
+
+
+def test_a_prompt_may_fill_the_whole_pool() -> None:
+    machine = Machine(64, 2)
+    (whole,) = machine.add([1] * 63, 1)
+    machine.run()
+    assert machine.finished == [whole]
+    machine.drained()

@@ -53,7 +53,7 @@ async def alone(client: AsyncOpenAI) -> dict[str, str]:
 def check_cells(server: Server) -> None:
     """Only the prefix cache holds cells."""
     server.settled()
-    assert server.metric("paddock_kv_cells_used") == server.metric("paddock_kv_cells_cached")
+    assert server.metric("paddock_kv_cache_cells_used") == server.metric("paddock_prefix_cache_cells")
 
 
 async def test_sixty_four_streams(demo: Server) -> None:

@@ -178,8 +178,9 @@ def test_serves_the_demo_model_until_a_signal_comes(number: signal.Signals) -> N
         assert "Traceback" not in "".join(server.lines)
 
 
-def test_ctrl_c_reaches_every_process_and_none_complains() -> None:
-    """A terminal sends SIGINT to the whole process group."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_reaches_every_process_is_an_orderly_end(number: signal.Signals) -> None:
+    """A terminal sends SIGINT to the whole process group, systemd SIGTERM to every process of a service."""
     process = subprocess.Popen(
         [sys.executable, "-m", "server", "serve", "--port", "0", "-c", "512", "-np", "2"],
         cwd=ROOT,
@@ -190,7 +191,7 @@ def test_ctrl_c_reaches_every_process_and_none_complains() -> None:
     with process:
         server = Server(process)
         server.wait_for("ready: ")
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, number)
         assert process.stderr
         rest = process.stderr.read()
         assert process.wait(timeout=30) == 0

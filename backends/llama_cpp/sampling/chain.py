@@ -139,7 +139,7 @@ def drop_the_impossible(candidates: Candidates) -> None:
     """Before typical_p: its entropy is NaN, and what it keeps arbitrary, if a probability rounds to 0."""
     entries = candidates.entries
     logits = entries["logit"]
-    possible = logits > logits.max() - 80  # less than 1e-34 of the best one's probability
+    possible = logits >= logits.max() - 80  # less than 1e-34 of the best one's probability
     if not possible.all():
         candidates.replace(entries[possible], in_order=candidates.in_order)
 

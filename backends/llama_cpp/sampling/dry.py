@@ -61,7 +61,7 @@ class Dry:
         n = self._n
         # Position j matched `matches[j-1]` tokens before; the new last token adds one if it stands at j, else ends it.
         extended = np.zeros(n + 1, np.int32)
-        extended[1:n] = self._matches[: n - 1]
+        extended[1:n] = self._matches[: max(n - 1, 0)]
         extended[:n] += 1
         extended[:n] *= self._tokens[:n] == token
         self._matches[: n + 1] = extended

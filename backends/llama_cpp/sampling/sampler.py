@@ -97,7 +97,7 @@ class Sampler:
         """Take note of a token that an earlier sampler with the same seed chose: its draw is passed over too.
 
         What follows is as if `sample` had chosen it; except that mirostat and adaptive-p, whose state comes from the
-        logits, begin anew.
+        logits, begin anew, and that XTC draws nothing where only one candidate had reached it, which isn't known.
         """
         self.accept(token)
         if self._chain is not None:

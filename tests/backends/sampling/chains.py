@@ -88,9 +88,7 @@ class Reference:
                     case "xtc":
                         self._add(C.llama_sampler_init_xtc(p.xtc_probability, p.xtc_threshold, keep, seed))
                     case "temperature":
-                        self._add(
-                            C.llama_sampler_init_temp_ext(p.temperature, p.dynatemp_range, p.dynatemp_exponent)
-                        )
+                        self._add(C.llama_sampler_init_temp_ext(p.temperature, p.dynatemp_range, p.dynatemp_exponent))
             if "adaptive_p" in p.samplers:
                 self._add(C.llama_sampler_init_adaptive_p(p.adaptive_target, p.adaptive_decay, seed))
             else:

@@ -1,4 +1,4 @@
-"""What each sampler leaves, against NumPy: the real sampler runs, then its candidates and their probabilities are read."""
+"""What each sampler leaves, against NumPy: the real sampler runs, then its candidates are read, with probabilities."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tests.backends.sampling.chains import Logits, Reference, model_like
 from tests.backends.sampling.conftest import EOG, N_VOCAB
 
 ROWS = [model_like(np.random.default_rng(i), N_VOCAB, sharpness) for i, sharpness in enumerate((0.3, 0.5, 1, 1, 2, 4))]
-BIG_ROW = model_like(np.random.default_rng(99), 151_936, 1.0)
+BIG_ROW = model_like(np.random.default_rng(99), 151_936, 0.3)
 VOCAB = SamplingVocab(N_VOCAB, np.array(EOG, np.int32), np.zeros(0, np.int32))
 BIG_VOCAB = SamplingVocab(len(BIG_ROW), np.array(EOG, np.int32), np.zeros(0, np.int32))
 

@@ -36,7 +36,7 @@ bodies = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(bodies, st.sampled_from(["/v1/chat/completions", "/v1/completions"]))
 def test_no_body_is_a_server_error(body: dict[str, Any], path: str) -> None:
     state, _ = scripted_state()

@@ -91,6 +91,11 @@ def test_messages_are_kept_as_sent() -> None:
     assert [as_sent(message) for message in chat(messages=sent).messages] == sent
 
 
+def test_calls_of_those_who_make_none_are_left_out() -> None:
+    (message,) = chat(messages=[{"role": "user", "content": "hi", "tool_calls": True}]).messages
+    assert as_sent(message) == {"role": "user", "content": "hi"}
+
+
 def test_an_integer_may_be_written_with_a_point() -> None:
     assert chat(n=2.0, max_tokens=8.0).n == 2
 

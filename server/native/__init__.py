@@ -1,0 +1,1 @@
+"""llama-server's own completion: its prompts, limits and answers, apart from HTTP."""

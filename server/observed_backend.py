@@ -1,0 +1,114 @@
+"""A backend whose requests are measured: the one place where they are, whatever endpoint they come from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import cast
+
+from backends.base import Backend, BackendError, GenerateRequest, GenerationEvent, PromptProgress, TokenChunk
+from server.metrics import Metrics
+
+_now = time.monotonic
+
+
+class ObservedBackend:
+    """Passes everything on, and counts and times what the engine answers. Made anew for each HTTP request."""
+
+    def __init__(self, backend: Backend, metrics: Metrics) -> None:
+        self.model = backend.model
+        self.tokenizer = backend.tokenizer
+        self.stats = backend.stats
+        self._backend = backend
+        self._metrics = metrics
+        self._watches: dict[str, _Watch] = {}
+
+    @property
+    def ready(self) -> bool:
+        return self._backend.ready
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[GenerationEvent, None]:
+        watch = self._watches[request.id] = _Watch(request, self._metrics)
+        unfinished = "abort"
+        try:
+            source = cast("AsyncGenerator[GenerationEvent, None]", self._backend.generate(request))
+            async with aclosing(source):
+                async for event in source:
+                    watch.take(event)
+                    yield event
+        except BackendError:
+            unfinished = "error"
+            raise
+        finally:
+            del self._watches[request.id]
+            watch.close(unfinished)
+
+    def cancel(self, request_id: str, index: int) -> None:
+        if (watch := self._watches.get(request_id)) is not None:
+            watch.stop(index)
+        self._backend.cancel(request_id, index)
+
+    async def stop(self) -> None:
+        await self._backend.stop()
+
+
+class _Watch:
+    """One request's run: what it adds to the metrics."""
+
+    def __init__(self, request: GenerateRequest, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._prompt_tokens = len(request.prompt)
+        self._started = _now()
+        self._first_token = True
+        self._last: dict[int, float | None] = dict.fromkeys(range(request.n))
+        """When each unfinished sequence had its last token; None before its first."""
+        self._generated = [0] * request.n
+        self._complete = True
+
+    def take(self, event: GenerationEvent) -> None:
+        if isinstance(event, TokenChunk):
+            if event.index in self._last:
+                self._take_chunk(event)
+        elif event.done:
+            self._prompt_done(event)
+
+    def stop(self, index: int) -> None:
+        """The server has ended the sequence, at a stop string or a limit of its own."""
+        self._end(index, "stop")
+
+    def close(self, unfinished: str) -> None:
+        """Nothing more comes; `unfinished` is what became of the sequences that had not ended."""
+        for index in list(self._last):
+            self._complete = False
+            self._end(index, unfinished)
+        if self._complete:
+            self._metrics.e2e_request_latency.observe(_now() - self._started)
+            self._metrics.request_prompt_tokens.observe(self._prompt_tokens)
+
+    def _prompt_done(self, progress: PromptProgress) -> None:
+        self._metrics.prompt_tokens.inc(self._prompt_tokens)
+        self._metrics.prompt_tokens_cached.inc(progress.cached)
+
+    def _take_chunk(self, chunk: TokenChunk) -> None:
+        if chunk.tokens:
+            now = _now()
+            last = self._last[chunk.index]
+            if last is not None:
+                self._metrics.inter_token_latency.observe(now - last)
+            elif self._first_token:
+                self._first_token = False
+                self._metrics.time_to_first_token.observe(now - self._started)
+            self._last[chunk.index] = now
+            self._generated[chunk.index] += len(chunk.tokens)
+            self._metrics.generation_tokens.inc(len(chunk.tokens))
+        if chunk.finish_reason is not None:
+            self._end(chunk.index, chunk.finish_reason)
+
+    def _end(self, index: int, reason: str) -> None:
+        if index not in self._last:
+            return
+        del self._last[index]
+        self._metrics.request_success.labels(self._metrics.model_name, reason).inc()
+        if reason in ("stop", "length"):
+            self._metrics.request_generation_tokens.observe(self._generated[index])

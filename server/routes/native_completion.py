@@ -1,0 +1,87 @@
+"""llama-server's `POST /completion` and `POST /infill`."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from backends.base import Backend
+from server import sse
+from server.body import read_json
+from server.connection import unless_gone
+from server.fim import ExtraFile, extra_tokens, fim_prompt, fit, markers
+from server.native.prompts import mixed_tokens
+from server.native.run import Run, answer, check, pieces, prepare, wanted_tokens
+from server.prompt import completion_tokens
+from server.schemas.native import InfillRequest, NativeCompletionRequest, NativeOptions
+from server.schemas.validation import validate
+from server.state import AppState, state_of
+
+
+async def completion(request: Request) -> Response:
+    state = state_of(request)
+    body = validate(NativeCompletionRequest, await read_json(request, state.max_body_bytes))
+    _check(state, body)
+    return await _respond(request, body, await unless_gone(request, _completion(state, body, state.deadline())))
+
+
+async def infill(request: Request) -> Response:
+    state = state_of(request)
+    body = validate(InfillRequest, await read_json(request, state.max_body_bytes))
+    _check(state, body)
+    return await _respond(request, body, await unless_gone(request, _infill(state, body, state.deadline())))
+
+
+def _check(state: AppState, body: NativeOptions) -> None:
+    if body.model:
+        state.check_model(body.model)
+    check(body)
+
+
+async def _completion(state: AppState, body: NativeCompletionRequest, deadline: float | None) -> Run:
+    backend = state.loaded()
+    prompts = []
+    for number, prompt in enumerate(body.prompt):
+        param = f"prompt[{number}]" if len(body.prompt) > 1 else "prompt"
+        if isinstance(prompt, str):
+            prompts.append(await completion_tokens(backend.tokenizer, prompt, param))
+        else:
+            prompts.append(
+                await mixed_tokens(backend.tokenizer, prompt, add_special=True, parse_special=True, param=param)
+            )
+    return await prepare(state, backend, body, prompts, deadline)
+
+
+async def _infill(state: AppState, body: InfillRequest, deadline: float | None) -> Run:
+    backend = state.loaded()
+    prompt = await _infill_prompt(backend, body, wanted_tokens(state, body))
+    return await prepare(state, backend, body, [prompt], deadline)
+
+
+async def _infill_prompt(backend: Backend, body: InfillRequest, wanted: int | None) -> list[int]:
+    """Cut to what the context holds, a part being left for what is generated."""
+    tokenizer, n_ctx = backend.tokenizer, backend.model.n_ctx
+    marks = markers(tokenizer.info, "input_prefix")
+    files = [ExtraFile(file.text, file.filename or "tmp") for file in body.input_extra or ()]
+    prefix = [
+        *await tokenizer.encode(body.input_prefix, add_special=False, parse_special=False),
+        *await tokenizer.encode(body.prompt or "", add_special=False, parse_special=True),
+    ]
+    suffix = await tokenizer.encode(body.input_suffix, add_special=False, parse_special=False)
+    extra = await extra_tokens(tokenizer, files)
+    reserved = n_ctx // 4 if wanted is None else min(wanted, n_ctx // 2)
+    around = len(fim_prompt(tokenizer.info, marks, (), ()))
+    before, after, context = fit(prefix, suffix, extra, n_ctx - reserved - around)
+    return fim_prompt(tokenizer.info, marks, before, after, context)
+
+
+async def _respond(request: Request, body: NativeOptions, run: Run) -> Response:
+    if body.stream:
+        default = state_of(request).sse_ping_interval
+        ping = default if body.sse_ping_interval is None else body.sse_ping_interval
+        return await sse.stream(request, pieces(run), ping=ping, done=b"")
+    return Response(await unless_gone(request, answer(run)), media_type="application/json")
+
+
+routes = [Route("/completion", completion, methods=["POST"]), Route("/infill", infill, methods=["POST"])]

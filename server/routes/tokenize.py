@@ -1,0 +1,63 @@
+"""llama-server's `POST /tokenize` and `POST /detokenize`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from backends.base import TokenizerInfo
+from server.body import read_json
+from server.connection import unless_gone
+from server.native.prompts import check_tokens, mixed_tokens
+from server.schemas.native import DetokenizeRequest, TokenizeRequest
+from server.schemas.validation import validate
+from server.state import state_of
+from server.text.detokenizer import detokenize as text_of
+
+
+async def tokenize(request: Request) -> Response:
+    state = state_of(request)
+    body = validate(TokenizeRequest, await read_json(request, state.max_body_bytes))
+    tokenizer = state.loaded().tokenizer
+    tokens = await unless_gone(
+        request,
+        mixed_tokens(
+            tokenizer,
+            body.content,
+            add_special=bool(body.add_special),
+            parse_special=body.parse_special is not False,
+            param="content",
+        ),
+    )
+    if body.with_pieces:
+        return _json({"tokens": [{"id": token, "piece": _piece(tokenizer.info, token)} for token in tokens]})
+    return _json({"tokens": tokens})
+
+
+async def detokenize(request: Request) -> Response:
+    """Control tokens show as their markup."""
+    state = state_of(request)
+    body = validate(DetokenizeRequest, await read_json(request, state.max_body_bytes))
+    info = state.loaded().tokenizer.info
+    check_tokens(info, body.tokens, "tokens")
+    return _json({"content": text_of(info, body.tokens, special=True)})
+
+
+def _piece(info: TokenizerInfo, token: int) -> str | list[int]:
+    """Text, or bytes if the token is a part of a character."""
+    piece = info.pieces[token]
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return list(piece)
+
+
+def _json(value: dict[str, Any]) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+routes = [Route("/tokenize", tokenize, methods=["POST"]), Route("/detokenize", detokenize, methods=["POST"])]

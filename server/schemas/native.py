@@ -1,0 +1,207 @@
+"""The bodies of llama-server's own endpoints.
+
+Where llama-server and OpenAI differ in what a field may be (biases as pairs, temperatures above 2, an empty `stop`),
+these take llama-server's. `docs/endpoints.md` tells what each field does.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, PlainValidator, Tag
+from pydantic_core import PydanticCustomError
+
+from server.schemas.generation import MAX_STOP_STRINGS, StopString
+from server.schemas.json_types import FLOAT32_MAX, INT32_MAX, Body, Integer, Number, text_or_list
+from server.schemas.messages import Message
+from server.schemas.samplers import MAX_LOGIT_BIASES, Count, SamplerFields
+
+MAX_PROMPTS = 1024
+MAX_PROBS = 1024
+MAX_RESPONSE_FIELDS = 64
+INT64_MAX = 2**63 - 1
+
+MixedPrompt = str | tuple[int | str, ...]
+"""A text, or a list of tokens and of texts that become tokens."""
+
+
+def _refuse(kind: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError(kind, "{reason}", {"reason": message})
+
+
+def _prompts(value: Any) -> tuple[MixedPrompt, ...]:
+    """A list that holds a number is one prompt, any other list is a list of prompts, as in llama-server."""
+    if isinstance(value, list) and not any(_is_token(item) for item in value):
+        if not value:
+            raise _refuse("prompt", "must not be an empty list")
+        if len(value) > MAX_PROMPTS:
+            raise _refuse("prompt", f"must be at most {MAX_PROMPTS} prompts")
+        return tuple(_prompt(item) for item in value)
+    return (_prompt(value),)
+
+
+def _prompt(value: Any) -> MixedPrompt:
+    if isinstance(value, dict):
+        if "multimodal_data" in value:
+            raise _refuse("prompt", "can't hold 'multimodal_data': this model takes only text")
+        value = value.get("prompt_string")
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(_is_token(item) or isinstance(item, str) for item in value):
+        return tuple(value)
+    raise _refuse("prompt", "must be a string, a list of tokens and strings, or a list of such prompts")
+
+
+def _is_token(value: Any) -> bool:
+    return type(value) is int
+
+
+def _bias_pairs(value: Any) -> tuple[tuple[int | str, float | bool], ...]:
+    """Pairs as [[id or text, bias or false], …], or an object, whose keys are ids if they are numbers."""
+    if isinstance(value, dict):
+        pairs: list[Any] = [[_as_id(key), bias] for key, bias in value.items()]
+    elif isinstance(value, list):
+        pairs = value
+    else:
+        raise _refuse("logit_bias", "must be a list of pairs, or an object")
+    if len(pairs) > MAX_LOGIT_BIASES:
+        raise _refuse("logit_bias", f"must be at most {MAX_LOGIT_BIASES} biases")
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2 or not (_is_token(pair[0]) or isinstance(pair[0], str)):
+            raise _refuse("logit_bias", "each entry must be a pair [token id or text, bias]")
+        if pair[1] is not False and not _is_number(pair[1]):
+            raise _refuse("logit_bias", "each bias must be a number, or false to ban the token")
+    return tuple((key, bias if bias is False else float(bias)) for key, bias in pairs)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= FLOAT32_MAX
+
+
+def _as_id(key: str) -> int | str:
+    digits = key.removeprefix("-")
+    return int(key) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else key
+
+
+Prompts = Annotated[tuple[MixedPrompt, ...], PlainValidator(_prompts)]
+BiasPairs = Annotated[tuple[tuple[int | str, float | bool], ...], PlainValidator(_bias_pairs)]
+StopStrings = Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS, fail_fast=True)]
+Stop = Annotated[Annotated[StopString, Tag("<text>")] | Annotated[StopStrings, Tag("<list>")], text_or_list]
+Limit = Annotated[Integer, Field(ge=-1, le=INT32_MAX)]
+"""A number of tokens; -1: no limit."""
+
+
+class NativeOptions(SamplerFields):
+    """What `/completion` and `/infill` share. Null or absent: the default."""
+
+    temperature: Number | None = None
+    frequency_penalty: Number | None = None
+    presence_penalty: Number | None = None
+    logit_bias: BiasPairs | None = None  # type: ignore[assignment]  # llama-server's forms are others than OpenAI's
+
+    model: str | None = None
+    n_predict: Limit | None = None
+    max_tokens: Limit | None = None
+    max_completion_tokens: Limit | None = None
+    n_cmpl: Annotated[Integer, Field(ge=1, le=128)] | None = None
+    n: Annotated[Integer, Field(ge=1, le=128)] | None = None
+    n_probs: Annotated[Integer, Field(ge=0, le=MAX_PROBS)] | None = None
+    logprobs: Annotated[Integer, Field(ge=0, le=MAX_PROBS)] | None = None
+    n_indent: Count | None = None
+    t_max_predict_ms: Annotated[Integer, Field(ge=-1, le=INT64_MAX)] | None = None
+    stop: Stop | None = None
+    stream: bool | None = None
+    cache_prompt: bool | None = None
+    return_tokens: bool | None = None
+    return_progress: bool | None = None
+    timings_per_token: bool | None = None
+    sse_ping_interval: Annotated[Integer, Field(ge=-1, le=INT32_MAX)] | None = None
+    response_fields: Annotated[list[str], Field(max_length=MAX_RESPONSE_FIELDS, fail_fast=True)] | None = None
+
+    # accepted; no effect
+    id_slot: Annotated[Integer, Field(ge=-1, le=INT32_MAX)] | None = None
+    n_keep: Limit | None = None
+    n_discard: Count | None = None
+    n_cache_reuse: Count | None = None
+    backend_sampling: bool | None = None
+    verbose: bool | None = None
+
+    # they need a constrained or changed model, or candidates after sampling: refused, so that nobody relies on them
+    grammar: Any = None
+    json_schema: Any = None
+    lora: Any = None
+    post_sampling_probs: Any = None
+
+    @property
+    def limit(self) -> int | None:
+        """Tokens to generate as the request says it, -1 for as many as fit; None if it doesn't say."""
+        named = (self.n_predict, self.max_completion_tokens, self.max_tokens)
+        return next((limit for limit in named if limit is not None), None)
+
+    @property
+    def completions(self) -> int:
+        """How often each prompt is continued."""
+        return self.n_cmpl or self.n or 1
+
+    @property
+    def probabilities(self) -> int:
+        """How many of the likeliest tokens to tell of at each place."""
+        return (self.n_probs if self.n_probs is not None else self.logprobs) or 0
+
+    @property
+    def stop_strings(self) -> list[str]:
+        strings = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return [string for string in strings if string]
+
+
+class NativeCompletionRequest(NativeOptions):
+    """`POST /completion`."""
+
+    prompt: Prompts
+
+
+class ExtraInput(Body):
+    """A file's text given to `/infill` for context."""
+
+    text: str
+    filename: str | None = None
+
+
+class InfillRequest(NativeOptions):
+    """`POST /infill`."""
+
+    input_prefix: str
+    input_suffix: str
+    input_extra: Annotated[list[ExtraInput], Field(max_length=MAX_PROMPTS, fail_fast=True)] | None = None
+    prompt: str | None = None
+    """Goes behind the prefix; unlike it, markup in it is read as special tokens."""
+
+
+def _content(value: Any) -> MixedPrompt:
+    if isinstance(value, str) or (isinstance(value, list) and all(_is_token(v) or isinstance(v, str) for v in value)):
+        return value if isinstance(value, str) else tuple(value)
+    raise _refuse("content", "must be a string, or a list of tokens and strings")
+
+
+class TokenizeRequest(Body):
+    """`POST /tokenize`."""
+
+    content: Annotated[MixedPrompt, PlainValidator(_content)]
+    add_special: bool | None = None
+    parse_special: bool | None = None
+    with_pieces: bool | None = None
+
+
+class DetokenizeRequest(Body):
+    """`POST /detokenize`."""
+
+    tokens: Annotated[list[Annotated[int, Field(ge=0, le=INT32_MAX)]], Field(fail_fast=True)]
+
+
+class ApplyTemplateRequest(Body):
+    """`POST /apply-template`: what of a chat request the template sees."""
+
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
+    tools: list[dict[str, Any]] | None = None
+    add_generation_prompt: bool | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
