@@ -137,7 +137,7 @@ class RequestFailed(msgspec.Struct, frozen=True, tag="failed"):
 
     id: str
     message: str
-    code: Literal["context_length_exceeded", "engine_error"] = "engine_error"
+    code: Literal["invalid_request", "engine_error"] = "engine_error"
 
 
 class SlotState(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,7 +267,11 @@ class EngineUnavailable(BackendError):
     """The engine is loading, restarting or has died with nothing to resume: try again later."""
 
 
-class ContextLengthExceeded(BackendError):
+class InvalidRequest(BackendError):
+    """The request itself can't be run, by any engine at any time; the message says why."""
+
+
+class ContextLengthExceeded(InvalidRequest):
     """The request cannot fit the context, even alone."""
 
 

@@ -38,12 +38,14 @@ class SamplingFlag:
         return {name: bound for name in ("ge", "le", "gt") if (bound := getattr(self, name)) is not None}
 
 
+SAMPLER_NAMES = (*SAMPLER_ORDER, "adaptive_p")
+"""adaptive_p replaces the last draw where it is listed."""
 ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\"": '"', r"\'": "'", r"\\": "\\"}
 
 
 def _chain(text: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(";") if part.strip())
-    if unknown := set(names) - set(SAMPLER_ORDER):
+    if unknown := set(names) - set(SAMPLER_NAMES):
         raise ValueError(unknown)
     return names
 
@@ -70,7 +72,7 @@ SAMPLING_FLAGS: tuple[SamplingFlag, ...] = (
       expects="a whole number from -1 to 4294967295", default_text="-1"),
     F("samplers", "--samplers", "the chain: names separated by semicolons", metavar="NAMES", separator=";",
       parse=_chain,
-      expects=f"names separated by semicolons, of {', '.join(SAMPLER_ORDER)}", default_text=";".join(SAMPLER_ORDER)),
+      expects=f"names separated by semicolons, of {', '.join(SAMPLER_NAMES)}", default_text=";".join(SAMPLER_ORDER)),
     F("temperature", "--temp --temperature", "temperature; 0: the most likely token, always", ge=0),
     F("dynatemp_range", "--dynatemp-range", "dynamic temperature: range around it; 0: off", ge=0),
     F("dynatemp_exponent", "--dynatemp-exp", "dynamic temperature: exponent", ge=0),
@@ -85,7 +87,7 @@ SAMPLING_FLAGS: tuple[SamplingFlag, ...] = (
     F("mirostat", "--mirostat", "mirostat 1 or 2 instead of the chain; 0: off", ge=0, le=2),
     F("mirostat_eta", "--mirostat-lr", "mirostat: learning rate, eta", ge=0),
     F("mirostat_tau", "--mirostat-ent", "mirostat: target entropy, tau", ge=0),
-    F("adaptive_target", "--adaptive-target", "adaptive-p: probability to stay near; below 0: off", le=1),
+    F("adaptive_target", "--adaptive-target", "adaptive-p, if listed in the chain: probability to stay near", le=1),
     F("adaptive_decay", "--adaptive-decay", "adaptive-p: how slowly it adapts", ge=0, le=0.99),
     F("repeat_penalty", "--repeat-penalty", "weakens repeated tokens; 1: off", gt=0),
     F("repeat_last_n", "--repeat-last-n", "tokens looked back for repeats; 0: off; -1: all", ge=-1),

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from backends.base import BackendError, ContextLengthExceeded, EngineUnavailable
+from backends.base import BackendError, ContextLengthExceeded, EngineUnavailable, InvalidRequest
 from server.generation import DeadlineExceeded
 
 log = logging.getLogger("paddock.errors")
@@ -96,6 +96,8 @@ def as_api_error(error: BaseException) -> APIError:
             return error
         case ContextLengthExceeded():
             return APIError(str(error), code="context_length_exceeded")
+        case InvalidRequest():
+            return APIError(str(error))
         case EngineUnavailable():
             return unavailable(str(error))
         case BackendError():

@@ -65,6 +65,7 @@ async def _run(settings: Settings, path: Path, listener: socket.socket) -> int:
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = _Server(config)
+    server.heed_signals()
     url = _url(listener)
     log.info("listening at %s, loading %s", url, path.name)
     backend = LlamaCppBackend(settings.engine_options(str(path)))
@@ -120,11 +121,13 @@ async def _until_over(serving: asyncio.Task[None], backend: LlamaCppBackend) -> 
 class _Server(uvicorn.Server):
     """uvicorn's server, but SIGINT and SIGTERM are an order that is carried out, not a failure to be raised again."""
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def heed_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.handle_exit, number, None)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

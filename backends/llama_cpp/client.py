@@ -23,6 +23,7 @@ from backends.base import (
     EngineUnavailable,
     GenerateRequest,
     GenerationEvent,
+    InvalidRequest,
     LoadFailed,
     LoadProgress,
     ModelInfo,
@@ -172,7 +173,7 @@ class LlamaCppBackend:
         if run is None:
             return
         if isinstance(event, RequestFailed):
-            kind = ContextLengthExceeded if event.code == "context_length_exceeded" else BackendError
+            kind = InvalidRequest if event.code == "invalid_request" else BackendError
             run.unfinished.clear()
             run.events.put_nowait(kind(event.message))
         elif isinstance(event, PromptProgress):

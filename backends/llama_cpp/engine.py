@@ -77,7 +77,7 @@ class Engine:
         try:
             sequences = [self._new_sequence(request, i) for i in range(request.n)]
         except ValueError as error:
-            self._channel.send(StepEvents([RequestFailed(request.id, str(error))]))
+            self._channel.send(StepEvents([RequestFailed(request.id, str(error), "invalid_request")]))
             return
         self._requests[request.id] = sequences
         for seq in sequences:

@@ -17,7 +17,7 @@ from contextlib import suppress
 
 import msgspec
 
-from backends.base import BackendError, EngineUnavailable, LoadFailed, ModelLoadError, TokenizerInfo
+from backends.base import BackendError, EngineUnavailable, InvalidRequest, LoadFailed, ModelLoadError, TokenizerInfo
 
 from .channel import AsyncChannel
 from .tokenizer_process import Encode, Encoded, EncodeFailed, Forget, Ready, TokenizerEvent
@@ -91,7 +91,7 @@ class _Jobs:
         for job in suspects:
             job.crashes += 1
             if job.crashes > CRASHES_ALLOWED:
-                job.settle(BackendError("the tokenizer crashed on this text"))
+                job.settle(InvalidRequest("the tokenizer crashed on this text"))
         self._one_by_one = bool(suspects)
         waiting = [job for job in (*suspects, *self._held) if not job.answer.done()]
         self._held = deque(sorted(waiting, key=lambda job: len(job.command.text)))
@@ -209,7 +209,7 @@ class TokenizerClient:
         if isinstance(message, Encoded):
             self._jobs.answered(message.id, message.tokens)
         elif isinstance(message, EncodeFailed):
-            self._jobs.answered(message.id, BackendError(message.message))
+            self._jobs.answered(message.id, InvalidRequest(message.message))
 
     async def _restart(self) -> bool:
         await asyncio.sleep(RESTART_DELAYS[min(self._starts, len(RESTART_DELAYS) - 1)])

@@ -22,7 +22,7 @@ from contextlib import suppress
 
 import msgspec
 
-from backends.base import BackendError, LoadFailed, ModelLoadError, TokenizerInfo
+from backends.base import InvalidRequest, LoadFailed, ModelLoadError, TokenizerInfo
 
 from .channel import Channel
 from .vocab import Vocabulary
@@ -128,7 +128,7 @@ class Worker:
         try:
             tokens = self._vocabulary.tokenize(job.text, add_special=job.add_special, parse_special=job.parse_special)
             answer = Encoded(job.id, tokens)
-        except (BackendError, MemoryError) as error:
+        except (InvalidRequest, MemoryError) as error:
             answer = EncodeFailed(job.id, str(error) or "out of memory")
         if self._running.pop(job.id, None) is None:
             return

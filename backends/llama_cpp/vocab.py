@@ -6,7 +6,7 @@ import ctypes
 
 import llama_cpp.llama_cpp as C
 
-from backends.base import BackendError, ModelLoadError, TokenizerInfo
+from backends.base import InvalidRequest, ModelLoadError, TokenizerInfo
 
 from . import library
 
@@ -53,9 +53,9 @@ class Vocabulary:
 
     def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
         """Tokens of UTF-8 `text`. Runs without the GIL, and recurses by the length of the longest run of alike
-        characters: on a thread with a small stack it can crash the process. Raises BackendError."""
+        characters: on a thread with a small stack it can crash the process. Raises InvalidRequest."""
         if not self._spells:
-            raise BackendError("this model has no vocabulary: send the prompt as token ids")
+            raise InvalidRequest("this model has no vocabulary: send the prompt as token ids")
         room = len(text) + 8
         tokens = (C.llama_token * room)()
         count = C.llama_tokenize(self._vocab, text, len(text), tokens, room, add_special, parse_special)
@@ -63,7 +63,7 @@ class Vocabulary:
             tokens = (C.llama_token * -count)()
             count = C.llama_tokenize(self._vocab, text, len(text), tokens, -count, add_special, parse_special)
         if count < 0:
-            raise BackendError("the text has too many tokens")
+            raise InvalidRequest("the text has too many tokens")
         found: list[int] = tokens[:count]
         if add_special and self._bos is not None and found[:2] == [self._bos, self._bos]:
             del found[0]  # the text brought its own; llama.cpp warns of the second and keeps it

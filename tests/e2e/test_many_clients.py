@@ -29,7 +29,9 @@ SAMPLERS: list[dict[str, Any]] = [
 ]
 
 
-async def stream(client: AsyncOpenAI, question: str, patience: int | None = None, **options: Any) -> tuple[str, str | None]:
+async def stream(
+    client: AsyncOpenAI, question: str, patience: int | None = None, **options: Any
+) -> tuple[str, str | None]:
     """The text and how it ended; `patience`: chunks after which this client goes away."""
     messages: Any = [{"role": "user", "content": question}]
     chunks = await client.chat.completions.create(model=DEMO, messages=messages, stream=True, **options)

@@ -29,9 +29,7 @@ def chunks(server: Server, messages: list[Any], **options: Any) -> list[ChatComp
 
 
 def text_of(stream: list[ChatCompletionChunk], index: int = 0) -> str:
-    return "".join(
-        choice.delta.content or "" for chunk in stream for choice in chunk.choices if choice.index == index
-    )
+    return "".join(choice.delta.content or "" for chunk in stream for choice in chunk.choices if choice.index == index)
 
 
 def test_an_answer(demo: Server) -> None:

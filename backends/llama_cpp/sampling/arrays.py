@@ -19,6 +19,6 @@ def usable(peak: float) -> bool:
     return -np.inf < peak <= HIGHEST
 
 
-def repaired(logits: Logits) -> Logits:
-    """A copy with NaN read as -inf (never choose this) and nothing above HIGHEST. All may be -inf."""
-    return np.nan_to_num(logits, nan=-np.inf, posinf=HIGHEST, neginf=-np.inf).clip(None, np.float32(HIGHEST))
+def repaired(logits: Logits, ceiling: float = HIGHEST) -> Logits:
+    """A copy with NaN read as -inf (never choose this) and nothing above `ceiling`. All may be -inf."""
+    return np.nan_to_num(logits, nan=-np.inf, posinf=np.inf, neginf=-np.inf).clip(None, np.float32(ceiling))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from backends.base import SamplingParams
 
 from .arrays import Ids, Indices, Logits
-from .breakers import MAX_TAIL_TOKENS, BreakerIndex
+from .breakers import MAX_TAIL, BreakerIndex
 
 MAX_LOG = 88.7228391
 """The logarithm of float32's maximum: powers stop growing there."""
@@ -33,9 +33,7 @@ class Dry:
         self._allowed = params.dry_allowed_length
         self._last_n = params.dry_penalty_last_n
         self._max_exponent = int(MAX_LOG / math.log(self._base)) if self._base > 1.000001 else 0
-        self._tails = breakers.tails(params.dry_sequence_breakers)
-        self._alone = np.array([token for token, tails in self._tails.items() if () in tails], np.int32)
-        """Tokens that are breakers by themselves: never penalised."""
+        self._breakers = breakers.find(params.dry_sequence_breakers)
         window = np.array(prompt if self._last_n < 0 else prompt[-self._last_n :], np.int32)
         n = len(window)
         self._n = n
@@ -47,8 +45,7 @@ class Dry:
         self._breaker_at = -1
         """Where the last complete breaker begins; negative: nowhere."""
         self._breaker_tail = 0
-        if self._tails:
-            self._find_breaker(n - 1, 0)
+        self._find_breaker(n - 1, 0)
         self._penalties: Logits = np.zeros(0, np.float32)
 
     @staticmethod
@@ -67,8 +64,7 @@ class Dry:
         self._matches[: n + 1] = extended
         self._tokens[n] = token
         self._n = n + 1
-        if self._tails:
-            self._find_breaker(n, max(self._breaker_at, n - MAX_TAIL_TOKENS, 0))
+        self._find_breaker(n, max(self._breaker_at, n - MAX_TAIL, 0))
 
     def affected(self) -> Ids:
         """Also computes the penalties that `changed` subtracts."""
@@ -85,7 +81,7 @@ class Dry:
         order = np.lexsort((lengths, followers))  # by token, and for each token the longest last
         followers, lengths = followers[order], lengths[order]
         longest = np.append(followers[1:] != followers[:-1], True)[: len(followers)]
-        longest &= ~np.isin(followers, self._alone)
+        longest &= ~self._breakers.alone[followers]  # a breaker itself may be repeated
         self._penalties = self._penalty(lengths[longest])
         ids: Ids = followers[longest]
         return ids
@@ -106,20 +102,12 @@ class Dry:
 
     def _find_breaker(self, end: int, earliest: int) -> None:
         """Look for the last breaker that begins at `earliest` or later and is complete at position `end`."""
-        for start in range(end, earliest - 1, -1):
-            if self._matches_breaker(start, end):
+        tokens = self._tokens[earliest : end + 1].tolist()
+        for i in range(len(tokens) - 1, -1, -1):
+            length = self._breakers.longest_tail(tokens[i], tuple(tokens[i + 1 : i + 1 + MAX_TAIL]))
+            if length >= 0:
+                self._breaker_at, self._breaker_tail = earliest + i, length
                 return
-
-    def _matches_breaker(self, start: int, end: int) -> bool:
-        tails = self._tails.get(int(self._tokens[start]))
-        if tails is None:
-            return False
-        following = tuple(self._tokens[start + 1 : min(end, start + MAX_TAIL_TOKENS) + 1].tolist())
-        longest = max((len(tail) for tail in tails if following[: len(tail)] == tail), default=-1)
-        if longest < 0:
-            return False
-        self._breaker_at, self._breaker_tail = start, longest
-        return True
 
     def _make_room(self) -> None:
         kept = self._n if self._last_n < 0 else min(self._n, self._last_n)

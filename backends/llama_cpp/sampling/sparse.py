@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .arrays import Ids, Indices, Logits, repaired, usable
+from .arrays import Ids, Indices, Logits, repaired
 from .candidates import Candidates
 
 
@@ -50,7 +50,7 @@ class LateSparseSampler:
             return
         logits = entries["logit"].copy()
         logits[hit] = self._sampler.changed(logits[hit], which[hit])
-        if not usable(float(logits.max())):
-            logits = repaired(logits)
+        if not np.isfinite(logits.max()):
+            logits = repaired(logits, ceiling=float(np.finfo(np.float32).max))
         entries["logit"] = logits
         candidates.reordered()

@@ -95,12 +95,15 @@ def test_it_penalises_at_all(spelled: int, index: BreakerIndex) -> None:
 
 def test_breakers_span_tokens(spelled: int, index: BreakerIndex) -> None:
     """A breaker that begins in one token and ends in later ones; one inside a token; long ones are cut."""
-    whole = index.tails(("the and",))
-    assert any(len(tail) for tails in whole.values() for tail in tails)
     the = next(token for token in tokens_of(spelled, "x the") if token_text(spelled, token) in (b" the", b"the"))
-    assert index.tails(("he",))[the] == {()}
-    assert index.tails(("a" * 41,)) == index.tails(("a" * 40,))
-    assert index.tails(("",)) == {}
+    rest = tuple(tokens_of(spelled, " and"))
+    assert index.find(("he",)).longest_tail(the, ()) == 0
+    assert index.find(("the and",)).longest_tail(the, rest) == len(rest)
+    assert index.find(("the and",)).longest_tail(the, (the, *rest)) == -1
+    both = index.find(("the and", "he"))
+    assert (both.longest_tail(the, ()), both.longest_tail(the, rest)) == (0, len(rest))
+    assert (index.find(("a" * 41,)).alone == index.find(("a" * 40,)).alone).all()
+    assert not index.find(("",)).alone.any()
 
 
 def token_text(handle: int, token: int) -> bytes:

@@ -1,0 +1,46 @@
+"""The pages agree with each other and with the server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from starlette.routing import BaseRoute, Mount, Route
+
+from server.app import create_app
+from server.state import AppState
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_the_readme_names_every_page() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"docs/{page.name}" in readme
+
+
+def paths(routes: Iterable[BaseRoute], prefix: str = "") -> set[str]:
+    found: set[str] = set()
+    for route in routes:
+        if isinstance(route, Mount):
+            found |= paths(route.routes, prefix + route.path)
+        elif isinstance(route, Route):
+            found.add(prefix + re.sub(r"\{[^}]*\}", "{id}", route.path))
+    return found
+
+
+def test_the_readme_names_every_endpoint() -> None:
+    served = paths(create_app(AppState(model_names=["x"])).routes)
+    named = set(re.findall(r"`(?:GET|POST) (/\S+)`", (ROOT / "README.md").read_text()))
+    assert named <= served
+    assert {path for path in served if f"/v1{path}" not in served and path != "/v1/health"} <= named
