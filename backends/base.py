@@ -113,6 +113,8 @@ class PromptProgress(msgspec.Struct, frozen=True, tag="progress"):
     """Prompt tokens whose cells are in the KV cache, the cached ones included."""
     cached: int
     """How many of them were reused from the prefix cache."""
+    queued: float
+    """Seconds it waited before its first batch."""
     done: bool = False
     logprobs: list[TokenLogprob] = []
     """With `prompt_logprobs`: those of the tokens since the last progress message; the first is the prompt's second."""
@@ -190,6 +192,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     """What the server needs to know of the loaded model; sent once, when the engine is ready."""
 
     path: str
+    engine: str
+    """What computes, and its version."""
     description: str
     """llama.cpp's one-line description, as `llama 8B Q4_K - Medium`."""
     n_vocab: int

@@ -129,7 +129,7 @@ class Generation:
     def _count_prompt(self, progress: PromptProgress) -> None:
         self.usage.cached_tokens = progress.cached
         if progress.done:
-            self.timings.prompt_done(progress.processed - progress.cached, progress.cached)
+            self.timings.prompt_done(progress.processed - progress.cached, progress.cached, progress.queued)
 
     def _take(self, chunk: TokenChunk) -> TextDelta | None:
         choice = self._open.get(chunk.index)

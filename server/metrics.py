@@ -59,6 +59,9 @@ class Metrics:
         self.inter_token_latency = self._histogram(
             "inter_token_latency_seconds", "Between a sequence's tokens, as they come from the engine.", _BETWEEN_TOKENS
         )
+        self.request_queue_time = self._histogram(
+            "request_queue_time_seconds", "From a request's arrival at the engine to its first batch.", _REQUEST
+        )
         self.e2e_request_latency = self._histogram(
             "e2e_request_latency_seconds", "From handing a request to the engine to its last token.", _REQUEST
         )
@@ -140,6 +143,7 @@ class _EngineCollector(Collector):
 def _description(model: ModelInfo) -> dict[str, str]:
     return {
         "description": model.description,
+        "engine": model.engine,
         "n_ctx": str(model.n_ctx),
         "n_parallel": str(model.n_parallel),
         "n_params": str(model.n_params),

@@ -89,6 +89,7 @@ class _Watch:
     def _prompt_done(self, progress: PromptProgress) -> None:
         self._metrics.prompt_tokens.inc(self._prompt_tokens)
         self._metrics.prompt_tokens_cached.inc(progress.cached)
+        self._metrics.request_queue_time.observe(progress.queued)
 
     def _take_chunk(self, chunk: TokenChunk) -> None:
         if chunk.tokens:

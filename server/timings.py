@@ -1,6 +1,6 @@
 """How long a request took, as llama-server's `timings` object tells it.
 
-Measured where the client feels it, in the API process: the prompt's time includes waiting for a place in the batch.
+Measured where the client feels it, in the API process; the time that a request waits for a place in the batch is apart.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ class Timings:
         self.prompt_n = 0
         """Prompt tokens computed, the cached ones apart."""
         self.cache_n = 0
+        self.queued = 0.0
         self.predicted_n = 0
 
     _now = staticmethod(time.monotonic)
@@ -26,9 +27,9 @@ class Timings:
         """The request is sent to the engine."""
         self.started = self._now()
 
-    def prompt_done(self, computed: int, cached: int) -> None:
-        """The prompt's last token is computed."""
-        self.prompt_n, self.cache_n = computed, cached
+    def prompt_done(self, computed: int, cached: int, queued: float) -> None:
+        """The prompt's last token is computed; `queued` seconds it had to wait first."""
+        self.prompt_n, self.cache_n, self.queued = computed, cached, queued
         self.prompt_ended = self._now()
 
     def predicted(self, tokens: int) -> None:
@@ -47,7 +48,7 @@ class Timings:
     def as_dict(self) -> dict[str, float]:
         """llama-server's object: milliseconds, and tokens per second."""
         prompt_end = self._now() if self.prompt_ended is None else self.prompt_ended
-        prompt_ms = (prompt_end - self.started) * 1000
+        prompt_ms = max(prompt_end - self.started - self.queued, 0.0) * 1000
         predicted_ms = (self.last_token - prompt_end) * 1000 if self.last_token is not None else 0.0
         return {
             "cache_n": self.cache_n,

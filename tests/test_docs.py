@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from starlette.routing import BaseRoute, Mount, Route
 
 from server.app import create_app
+from server.config_sources import load_settings
 from server.state import AppState
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +29,26 @@ def test_the_readme_names_every_page() -> None:
     readme = (ROOT / "README.md").read_text()
     for page in (ROOT / "docs").glob("*.md"):
         assert f"docs/{page.name}" in readme
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """Each page's code blocks in a language, with the page's name."""
+    pattern = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return [(page.name, block) for page in PAGES for block in pattern.findall(page.read_text())]
+
+
+def test_every_command_line_is_understood() -> None:
+    lines = [line for _, block in blocks("sh") for line in block.splitlines() if "paddock serve " in line]
+    assert len(lines) > 2
+    for line in lines:
+        load_settings(shlex.split(line.split("paddock serve ", 1)[1], comments=True), {})
+
+
+def test_every_configuration_file_is_understood(tmp_path: Path) -> None:
+    for page, block in blocks("toml"):
+        file = tmp_path / page
+        file.write_text(block)
+        load_settings(["--config", str(file)], {})
 
 
 def paths(routes: Iterable[BaseRoute], prefix: str = "") -> set[str]:

@@ -140,7 +140,10 @@ class Engine:
         if seq.index == 0 and not seq.prompt_done:  # done before, if it is computed again after preemption
             processed = min(seq.n_computed, seq.n_prompt)
             seq.prompt_done = processed == seq.n_prompt
-            self._events.append(PromptProgress(seq.request.id, processed, seq.n_cached, seq.prompt_done, scores))
+            progress = PromptProgress(
+                seq.request.id, processed, seq.n_cached, seq.queued, done=seq.prompt_done, logprobs=scores
+            )
+            self._events.append(progress)
 
     def _after_last_token(self, seq: Sequence, logits: Logits | None) -> None:
         """All tokens are computed: sample the next one, or end."""

@@ -8,6 +8,7 @@ import time
 
 from backends.base import EngineCommand, EngineOptions, LoadFailed, LoadProgress, ModelInfo, ModelLoadError
 
+from . import library
 from .channel import Channel
 from .context import Context
 from .engine import Engine
@@ -66,6 +67,7 @@ def _load(options: EngineOptions, channel: Channel[EngineCommand]) -> tuple[Engi
     vocab = SamplingVocab.from_model(model.vocab, model.n_ctx_train)
     info = ModelInfo(
         path=options.model_path,
+        engine=f"llama.cpp {library.versions().commit}",
         description=model.description,
         n_vocab=model.n_vocab,
         n_ctx=context.n_ctx,

@@ -112,7 +112,7 @@ class Scheduler:
         self.waiting.remove(seq)
         bisect.insort(self.running, seq, key=lambda s: s.arrival)
         if not seq.started:
-            seq.started, seq.n_cached = True, seq.n_computed
+            seq.start()
             self.cache_queries += seq.n_prompt
             self.cache_hits += seq.n_cached
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,6 +45,9 @@ class Sequence:
         self.n_cached = 0
         """Prompt tokens that the prefix cache gave when the sequence first started."""
         self.started = False
+        self.queued = 0.0
+        """Seconds between its arrival and its start."""
+        self._arrived = time.monotonic()
         self.prompt_done = False
         """Whether the client has been told that the prompt is computed."""
         self.n_to_score = self.n_prompt - 1 if request.prompt_logprobs is not None and index == 0 else 0
@@ -78,6 +82,13 @@ class Sequence:
         self._tokens[self.n_tokens] = token
         self.n_tokens += 1
         self.sampler.accept(token)
+
+    def start(self) -> None:
+        """It has a slot, and what the prefix cache had for it. Does nothing if it has had one before."""
+        if not self.started:
+            self.started = True
+            self.n_cached = self.n_computed
+            self.queued = time.monotonic() - self._arrived
 
     def forget_cells(self) -> None:
         """Nothing that was computed can be trusted (a batch failed half-way): park none of it."""

@@ -146,7 +146,7 @@ async def pieces(run: Run) -> AsyncGenerator[bytes, None]:
             prompt = run.prompts[number]
             if isinstance(event, PromptProgress):
                 if body.return_progress:
-                    yield _progress(prompt, event)
+                    yield _progress(run, prompt, event)
                 continue
             choice = prompt.choices[event.index]
             if (text := _take(prompt, event)) is None:
@@ -199,13 +199,13 @@ def _piece(run: Run, prompt: _Prompt, choice: _Choice, text: str, tokens: Sequen
     return sse.event(piece)
 
 
-def _progress(prompt: _Prompt, event: PromptProgress) -> bytes:
+def _progress(run: Run, prompt: _Prompt, event: PromptProgress) -> bytes:
     total = len(prompt.tokens)
     piece = Piece(
         index=prompt.choices[0].index,
         content="",
         tokens=[],
-        id_slot=-1,
+        id_slot=_slot(run.body),
         tokens_predicted=0,
         tokens_evaluated=total,
         prompt_progress=progress_of(event, total, prompt.generation.timings.started),

@@ -51,7 +51,7 @@ def _props(state: AppState, backend: Backend) -> dict[str, Any]:
         "chat_template_caps": {},
         "bos_token": _text(info.pieces, info.bos),
         "eos_token": _text(info.pieces, info.eos),
-        "build_info": f"paddock-{__version__}",
+        "build_info": f"paddock-{__version__} ({model.engine})",
         "is_sleeping": False,
     }
 

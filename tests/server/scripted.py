@@ -41,6 +41,7 @@ INFO = TokenizerInfo(
 )
 
 MODEL = ModelInfo(
+    engine="scripted",
     path="scripted.gguf",
     description="scripted",
     n_vocab=N_VOCAB,
@@ -131,6 +132,7 @@ class ScriptedBackend:
             id=request.id,
             processed=len(request.prompt),
             cached=1,
+            queued=0.0,
             done=True,
             logprobs=[TokenLogprob(-float(place), [(token, -float(place))]) for place, token in enumerate(scored, 1)],
         )

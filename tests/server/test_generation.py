@@ -100,7 +100,7 @@ def spelled(deltas: list[TextDelta]) -> bytes:
 
 
 async def test_text_tokens_and_usage() -> None:
-    progress = PromptProgress("r", processed=3, cached=2, done=True)
+    progress = PromptProgress("r", processed=3, cached=2, queued=0.0, done=True)
     backend = ScriptedBackend([progress, chunk("Hi"), chunk(" there"), chunk("", finish="stop")])
     generation = Generation(backend, request())
     deltas = await collect(generation)

@@ -9,7 +9,7 @@ import llama_cpp.llama_cpp as C
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import Indices
+from .arrays import Ids
 
 MAX_BYTES = 40
 MAX_TAIL = 20
@@ -26,10 +26,10 @@ class Breakers:
     def __init__(self, n_vocab: int) -> None:
         self.alone = np.zeros(n_vocab, np.bool_)
         """Whether a token holds a breaker by itself."""
-        self._by_next: dict[int, list[tuple[tuple[int, ...], Indices]]] = {}
+        self._by_next: dict[int, list[tuple[tuple[int, ...], Ids]]] = {}
         """Tails by their first token, each with the heads (ascending) that it completes."""
 
-    def add(self, heads: Indices, tail: tuple[int, ...]) -> None:
+    def add(self, heads: Ids, tail: tuple[int, ...]) -> None:
         if not tail:
             self.alone[heads] = True
         elif len(heads):
@@ -85,7 +85,7 @@ class BreakerIndex:
         text = self._text if self._text is not None else self._lay_out()
         starts = np.flatnonzero(text == breaker[0])
         tokens = self._token_at[starts]
-        cut_off: list[tuple[Indices, bytes]] = []
+        cut_off: list[tuple[Ids, bytes]] = []
         for i in range(1, len(breaker)):
             at_end = self._ends[tokens] - starts == i
             cut_off.append((np.unique(tokens[at_end]), breaker[i:]))

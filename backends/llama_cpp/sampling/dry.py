@@ -20,6 +20,7 @@ from .breakers import MAX_TAIL, BreakerIndex
 MAX_LOG = 88.7228391
 """The logarithm of float32's maximum: powers stop growing there."""
 MAX_PENALTY = float(np.finfo(np.float32).max)
+"""Where llama.cpp's become infinite: a penalty alone shouldn't ban a token for good."""
 
 NONE: Ids = np.zeros(0, np.int32)
 
@@ -56,7 +57,7 @@ class Dry:
         if self._n == len(self._tokens):
             self._make_room()
         n = self._n
-        # Position j matched `matches[j-1]` tokens before; the new last token adds one if it stands at j, else ends it.
+        # What ended at j - 1 goes on at j if the new token stands there too; else nothing ends at j.
         extended = np.zeros(n + 1, np.int32)
         extended[1:n] = self._matches[: max(n - 1, 0)]
         extended[:n] += 1

@@ -26,10 +26,10 @@ def test_a_straight_line_is_cut_in_proportion() -> None:
     assert head_size(np.full(102, 1 / 102, np.float32), 0.255, 1) == 25
 
 
-@pytest.mark.parametrize(("n", "z", "min_keep"), [(2, 0.01, 0), (3, 0.01, 3), (50, 0.99999, 0)])
+@pytest.mark.parametrize(("n", "z", "min_keep"), [(2, 0.01, 0), (3, 0.01, 3), (3, 0.99999, 0)])
 def test_nothing_is_cut(vocab: SamplingVocab, n: int, z: float, min_keep: int) -> None:
-    """From two candidates, from no more than `min_keep`, or at a z above every running sum but the last."""
+    """From two candidates, nor from three where the one bend there is comes before `min_keep` or the first."""
     row = np.linspace(0, 5, N_VOCAB).astype(np.float32)
     params = SamplingParams(top_k=n, min_p=0.0, top_p=1.0, tfs_z=z, min_keep=min_keep)
     Sampler(params, vocab, seed=1, prompt=[]).sample(row)
-    assert vocab.workspace.candidates.size >= n - 2
+    assert vocab.workspace.candidates.size == n
