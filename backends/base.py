@@ -27,6 +27,9 @@ SAMPLER_ORDER: tuple[str, ...] = (
 )
 """llama.cpp's default sampler chain, with tfs_z between top_k and typical_p, where it stood when llama.cpp had it."""
 
+SAMPLERS: tuple[str, ...] = (*SAMPLER_ORDER, "adaptive_p")
+"""Every name that `SamplingParams.samplers` may hold; adaptive_p draws the token, so its place doesn't matter."""
+
 FinishReason = Literal["stop", "length"]
 
 
@@ -332,7 +335,7 @@ class Backend(Protocol):
         ...
 
     def cancel(self, request_id: str, index: int) -> None:
-        """Stop one sequence of a running request (a stop string was met). No further event comes for it that matters."""
+        """Stop one sequence of a running request (a stop string was met). What still comes for it doesn't matter."""
         ...
 
     @property

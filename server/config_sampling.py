@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from backends.base import SAMPLER_ORDER
+from backends.base import SAMPLER_ORDER, SAMPLERS
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,12 @@ class SamplingFlag:
         return {name: bound for name in ("ge", "le", "gt") if (bound := getattr(self, name)) is not None}
 
 
-SAMPLER_NAMES = (*SAMPLER_ORDER, "adaptive_p")
-"""adaptive_p replaces the last draw where it is listed."""
 ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\"": '"', r"\'": "'", r"\\": "\\"}
 
 
 def _chain(text: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(";") if part.strip())
-    if unknown := set(names) - set(SAMPLER_NAMES):
+    if unknown := set(names) - set(SAMPLERS):
         raise ValueError(unknown)
     return names
 
@@ -72,7 +70,7 @@ SAMPLING_FLAGS: tuple[SamplingFlag, ...] = (
       expects="a whole number from -1 to 4294967295", default_text="-1"),
     F("samplers", "--samplers", "the chain: names separated by semicolons", metavar="NAMES", separator=";",
       parse=_chain,
-      expects=f"names separated by semicolons, of {', '.join(SAMPLER_NAMES)}", default_text=";".join(SAMPLER_ORDER)),
+      expects=f"names separated by semicolons, of {', '.join(SAMPLERS)}", default_text=";".join(SAMPLER_ORDER)),
     F("temperature", "--temp --temperature", "temperature; 0: the most likely token, always", ge=0),
     F("dynatemp_range", "--dynatemp-range", "dynamic temperature: range around it; 0: off", ge=0),
     F("dynatemp_exponent", "--dynatemp-exp", "dynamic temperature: exponent", ge=0),

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from backends.base import SAMPLER_ORDER
+from backends.base import SAMPLERS
 from server.schemas.json_types import INT32_MAX, Body, Integer, Number
 
 SEED_LIMIT = 9_223_372_036_854_776_000
@@ -20,10 +20,10 @@ LOGIT_BIAS_LIMIT = 100
 MAX_LOGIT_BIASES = 10_000
 MAX_SAMPLERS = 32
 
-_LETTERS = dict(zip("edskfypmxt", SAMPLER_ORDER, strict=True))
+_LETTERS = dict(zip("edskfypmxta", SAMPLERS, strict=True))
 """llama-server's one-letter names; f was tfs_z's while llama.cpp had it."""
 _NAMES = {
-    **{spelling: name for name in SAMPLER_ORDER for spelling in (name, name.replace("_", "-"), name.replace("_", ""))},
+    **{spelling: name for name in SAMPLERS for spelling in (name, name.replace("_", "-"), name.replace("_", ""))},
     "nucleus": "top_p",
     "temp": "temperature",
     "typ": "typ_p",
@@ -62,8 +62,8 @@ def _sampler_names(value: Any) -> tuple[str, ...]:
     else:
         raise _refuse("samplers", "must be a list of sampler names, or a string of their letters")
     for name in names:
-        if name not in SAMPLER_ORDER:
-            raise _refuse("samplers", f"{name[:40]!r} is no sampler; there are: {', '.join(SAMPLER_ORDER)}")
+        if name not in SAMPLERS:
+            raise _refuse("samplers", f"{name[:40]!r} is no sampler; there are: {', '.join(SAMPLERS)}")
     return tuple(names)
 
 

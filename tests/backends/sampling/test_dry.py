@@ -102,6 +102,13 @@ def test_breakers_span_tokens(spelled: int, index: BreakerIndex) -> None:
     assert index.find(("the and",)).longest_tail(the, (the, *rest)) == -1
     both = index.find(("the and", "he"))
     assert (both.longest_tail(the, ()), both.longest_tail(the, rest)) == (0, len(rest))
+    longer = tuple(tokens_of(spelled, " and of"))
+    for texts in (("the and", "the and of"), ("the and of", "the and")):
+        assert index.find(texts).longest_tail(the, longer) == len(longer)
+        assert index.find(texts).longest_tail(the, rest) == len(rest)
+    ell = tuple(tokens_of(spelled, "l"))
+    for token in tokens_of(spelled, "x all"):  # holds all of it; that it ends as it begins doesn't count
+        assert index.find(("ll",)).longest_tail(token, ell) == (0 if b"ll" in token_text(spelled, token) else -1)
     assert (index.find(("a" * 41,)).alone == index.find(("a" * 40,)).alone).all()
     assert not index.find(("",)).alone.any()
 
@@ -112,13 +119,20 @@ def token_text(handle: int, token: int) -> bytes:
     return buffer.raw[:n]
 
 
-def test_long_windows_run_over_their_buffers(spelled: int, index: BreakerIndex) -> None:
+def test_long_runs(spelled: int, index: BreakerIndex) -> None:
+    """Over the ends of the buffers, breakers coming and going."""
     rng = np.random.default_rng(3)
     row = model_like(rng, C.llama_vocab_n_tokens(spelled))
-    for last_n in (-1, 10, 200):
-        params = SamplingParams(dry_multiplier=0.8, dry_penalty_last_n=last_n)
+    tokens = [tokens_of(spelled, "x" + text)[-1] for text in (":", " the", " and", " of", " to")]
+    for last_n in (-1, 6, 10, 200):
+        params = SamplingParams(
+            dry_multiplier=0.8,
+            dry_penalty_last_n=last_n,
+            dry_sequence_breakers=(":", "the and of"),
+            dry_allowed_length=1,
+        )
         ours, theirs = Dry(params, [], index), dry_sampler(params, spelled, 1000)
-        for token in rng.integers(60, 64, 600).tolist():
+        for token in rng.choice(tokens, 600, p=[0.02, 0.2, 0.2, 0.2, 0.38]).tolist():
             ours.accept(token)
             C.llama_sampler_accept(theirs, token)
             changed = row.copy()

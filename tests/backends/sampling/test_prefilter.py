@@ -95,6 +95,7 @@ def test_same_draws(params: SamplingParams, seed: int, prompt: list[int]) -> Non
         {"samplers": ("temperature", "top_k", "top_p")},
         {"samplers": ("temperature", "min_p"), "temperature": 2.5, "min_p": 0.01},
         {"repeat_penalty": 1.3, "logit_bias": {5: 3.0}},
+        {"samplers": ("top_k", "penalties", "top_p"), "repeat_penalty": 2.0, "top_p": 0.7},
     ],
 )
 def test_same_draws_from_a_large_vocabulary(fields: dict[str, Any]) -> None:
