@@ -30,6 +30,15 @@ SAMPLER_ORDER: tuple[str, ...] = (
 SAMPLERS: tuple[str, ...] = (*SAMPLER_ORDER, "adaptive_p")
 """Every name that `SamplingParams.samplers` may hold; adaptive_p draws the token, so its place doesn't matter."""
 
+SAMPLER_NAMES: dict[str, str] = {
+    **{spelling: name for name in SAMPLERS for spelling in (name, name.replace("_", "-"), name.replace("_", ""))},
+    "nucleus": "top_p",
+    "temp": "temperature",
+    "typ": "typ_p",
+    "typical_p": "typ_p",
+}
+"""Every spelling of a sampler's name that llama.cpp takes, and the one that we use."""
+
 FinishReason = Literal["stop", "length"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable
 from typing import Any, NoReturn
@@ -10,12 +11,19 @@ from starlette.requests import Request
 
 from server.errors import APIError
 
+MAX_VALUES = 1 << 21
+"""Numbers, strings, lists … of a body, in which commas and colons inside of strings count too. 32 MiB of `[],` would
+take seconds, in which nothing else runs; no context takes as many tokens."""
+
+LARGE = 1 << 18
+"""Bytes from which on a body is parsed in a thread, so that streams go on meanwhile."""
+
 MAX_DEPTH = 128
 """Of objects and lists in each other: what is rendered or validated recursively stays clear of Python's own limit."""
 
 
 async def read_json(request: Request, max_bytes: int) -> Any:
-    """The body as a JSON value. Raises a 400, a 413 (more than `max_bytes`) or a 415 (compressed).
+    """The body as a JSON value. Raises a 400, a 413 (more than `max_bytes` or MAX_VALUES) or a 415 (compressed).
 
     The Content-Type is not asked for: curl's `-d` claims a form.
     """
@@ -23,7 +31,11 @@ async def read_json(request: Request, max_bytes: int) -> Any:
     if encoding not in ("identity", ""):
         message = f"Content-Encoding '{encoding[:40]}' is not supported: send the body uncompressed."
         raise APIError(message, status=415, code="unsupported_media_type")
-    return parse_json(await _read(request, max_bytes))
+    body = await _read(request, max_bytes)
+    if sum(map(body.count, (b",", b":", b"["))) > MAX_VALUES:
+        message = f"The request body holds more than {MAX_VALUES} values."
+        raise APIError(message, status=413, code="request_too_large")
+    return parse_json(body) if len(body) < LARGE else await asyncio.to_thread(parse_json, body)
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from server.generation import DeadlineExceeded
+
 T = TypeVar("T")
 
 
@@ -17,15 +19,19 @@ async def until_gone(request: Request) -> None:
         pass
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled, and ClientDisconnect raised, if the client goes away first."""
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T], deadline: float | None = None) -> T:
+    """The result of `work`, which is cancelled if the client goes away first, or the deadline passes.
+
+    `deadline` is a time of the running event loop's clock. Raises ClientDisconnect and DeadlineExceeded.
+    """
+    seconds = None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(until_gone(request))
     try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnect
-        return task.result()
+        await asyncio.wait((task, gone), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ClientDisconnect if gone.done() else DeadlineExceeded("The request took longer than it was allowed to.")
     finally:
         await cancel(task, gone)
 

@@ -124,7 +124,7 @@ class Generation:
         except TimeoutError as error:
             if not timer.expired():
                 raise
-            raise DeadlineExceeded("the request took longer than it was allowed to") from error
+            raise DeadlineExceeded("The request took longer than it was allowed to.") from error
 
     def _count_prompt(self, progress: PromptProgress) -> None:
         self.usage.cached_tokens = progress.cached

@@ -149,6 +149,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
         raise StartError(f"cannot listen at {host}: {error.strerror}") from None
+    except UnicodeError:
+        raise StartError(f"cannot listen at {host}: that is no host's name") from None
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)

@@ -101,5 +101,8 @@ async def _body(
             yield done
     except Exception as error:
         answer = as_api_error(error)
-        log.log(logging.ERROR if answer.status == 500 else logging.WARNING, "stream failed: %s", error)
+        if answer.status == 500:
+            log.error("stream failed: %s", error, exc_info=error)
+        else:
+            log.warning("stream failed: %s", error)
         yield b"event: error\ndata: " + _encoder.encode(answer.body()) + b"\n\n"

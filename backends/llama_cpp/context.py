@@ -79,6 +79,8 @@ class Context:
             raise ModelLoadError(f"cannot make a context of {n_ctx} cells: {library.last_error() or 'out of memory?'}")
         self.handle = handle
         self._memory = C.llama_get_memory(handle)
+        self.remembers = bool(self._memory)
+        """Whether there are KV cells or states at all: not in models that see a whole text at once (BERT, LLaDA)."""
         self.n_ctx = int(C.llama_n_ctx(handle))
         self.n_batch = int(C.llama_n_batch(handle))
         self.n_ubatch = int(C.llama_n_ubatch(handle))
@@ -103,10 +105,6 @@ class Context:
         pointer = C.llama_get_logits(self.handle)
         return np.ctypeslib.as_array(pointer, (self._n_outputs_now, self._n_vocab))
 
-    def last_position(self, seq: int) -> int:
-        """The highest position that `seq` has a cell for; -1: none."""
-        return int(C.llama_memory_seq_pos_max(self._memory, seq))
-
     # --- kv_pool.CellMemory ---
 
     def copy(self, source: int, target: int, p0: int, p1: int) -> None:
@@ -115,24 +113,20 @@ class Context:
     def remove(self, seq: int, p0: int, p1: int) -> bool:
         return bool(C.llama_memory_seq_rm(self._memory, seq, p0, p1))
 
-    def first_position(self, seq: int) -> int:
-        return int(C.llama_memory_seq_pos_min(self._memory, seq))
-
-    def save(self, seq: int) -> bytes:
+    def save(self, seq: int) -> bytes | bytearray:
         source = seq
         if self._scratch is not None:
             source = self._scratch
             self.copy(seq, source, 0, -1)
         size = C.llama_state_seq_get_size(self.handle, source)
-        buffer = (ctypes.c_uint8 * size)()
-        written = C.llama_state_seq_get_data(self.handle, buffer, size, source)
+        state = bytearray(size)
+        written = C.llama_state_seq_get_data(self.handle, _bytes_pointer(state), size, source)
         if source != seq:
             self.remove(source, -1, -1)
-        return bytes(memoryview(buffer)[:written])
+        return state if written == size else b""
 
-    def restore(self, seq: int, state: bytes) -> bool:
-        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
-        return int(C.llama_state_seq_set_data(self.handle, buffer, len(state), seq)) > 0
+    def restore(self, seq: int, state: bytes | bytearray) -> bool:
+        return int(C.llama_state_seq_set_data(self.handle, _bytes_pointer(state), len(state), seq)) > 0
 
     def close(self) -> None:
         C.llama_free(self.handle)
@@ -173,6 +167,11 @@ class _Batch:
             i = j
         self._struct.n_tokens = i
         return self._struct
+
+
+def _bytes_pointer(state: bytes | bytearray) -> Any:
+    """States are gigabytes: they are handed over where they are."""
+    return _pointer(np.frombuffer(state, np.uint8), ctypes.c_uint8)
 
 
 def _pointer(array: npt.NDArray[Any], kind: Any) -> Any:

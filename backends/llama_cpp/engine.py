@@ -42,7 +42,7 @@ class Engine:
         self._ends = frozenset(vocab.eog.tolist())
         self._channel = channel
         self._pool = pool
-        self._scheduler = Scheduler(pool, context.n_ubatch, context.n_outputs)
+        self._scheduler = Scheduler(pool, context.n_batch, context.n_ubatch, context.n_outputs)
         self._requests: dict[str, list[Sequence]] = {}
         """Unfinished sequences by request id."""
         self._events: list[TokenChunk | PromptProgress | RequestFailed] = []
@@ -173,6 +173,7 @@ class Engine:
             return
         for work in batch:
             work.seq.forget_cells()
+        for work in batch:
             if work.seq.request.id in self._requests:
                 message = f"llama.cpp could not compute a batch (llama_decode: {result})"
                 self._events.append(RequestFailed(work.seq.request.id, message))

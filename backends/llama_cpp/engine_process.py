@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from contextlib import suppress
 
 from backends.base import EngineCommand, EngineOptions, LoadFailed, LoadProgress, ModelInfo, ModelLoadError
 
@@ -43,8 +44,9 @@ def main() -> None:
     except ModelLoadError as error:
         channel.send(LoadFailed(str(error)))
         return
-    channel.send(info)
-    engine.run()
+    with suppress(ConnectionError):  # the API process is gone
+        channel.send(info)
+        engine.run()
 
 
 def _load(options: EngineOptions, channel: Channel[EngineCommand]) -> tuple[Engine, ModelInfo]:
@@ -58,10 +60,10 @@ def _load(options: EngineOptions, channel: Channel[EngineCommand]) -> tuple[Engi
             channel.send(LoadProgress(fraction))
 
     model = Model(options, report)
-    if not model.has_decoder or model.has_encoder:
-        raise ModelLoadError(f"cannot serve {options.model_path}: not a model that generates text from a prompt alone")
     notes: list[str] = []
     context = _context(model, options, notes)
+    if not model.has_decoder or model.has_encoder or not context.remembers:
+        raise ModelLoadError(f"cannot serve {options.model_path}: not a model that continues a text token by token")
     spill = SpillStore(-1 if options.cache_ram_mib < 0 else options.cache_ram_mib << 20)
     pool = KVPool(context, _traits(model, context), spill, _max_idle_cells(model, options, context))
     vocab = SamplingVocab.from_model(model.vocab, model.n_ctx_train)

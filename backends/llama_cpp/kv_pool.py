@@ -20,6 +20,8 @@ from .spill import SpillStore
 
 MIN_PARKED = 8
 """Shorter prefixes are cheaper to compute again than to keep."""
+WORTH_COPYING = 16
+"""Tokens copied back from RAM, and given room, for one that need not be computed: no more than this."""
 
 
 class CellMemory(Protocol):
@@ -27,9 +29,11 @@ class CellMemory(Protocol):
 
     def copy(self, source: int, target: int, p0: int, p1: int) -> None: ...
     def remove(self, seq: int, p0: int, p1: int) -> bool: ...
-    def first_position(self, seq: int) -> int: ...
-    def save(self, seq: int) -> bytes: ...
-    def restore(self, seq: int, state: bytes) -> bool: ...
+    def save(self, seq: int) -> bytes | bytearray:
+        """Its state, to be restored; empty if that can't be had."""
+        ...
+
+    def restore(self, seq: int, state: bytes | bytearray) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class MemoryTraits:
     cell_per_token: bool = True
     """Whether a token takes a cell. Not so in purely recurrent models, whose state has one size."""
     n_swa: int = 0
-    """Sliding window of attention, tokens; 0: none."""
+    """Sliding window of attention, tokens; 0: none. A state that was saved has lost the cells outside of it."""
 
 
 class KVPool:
@@ -118,14 +122,14 @@ class KVPool:
     def open(self, seq: Sequence) -> None:
         """Give `seq` a slot, and the longest prefix of its tokens that is at hand."""
         slot = self._free_slots.pop()
-        seq.slot, seq.n_computed, seq.n_shared = slot, 0, 0
+        seq.slot, seq.n_computed, seq.n_shared, seq.windowed = slot, 0, 0, False
         self.live[slot] = seq
         if not seq.reuses:
             return
         tokens = seq.array()[:-1]
-        length, holder = self._resident(tokens)
-        if self._restore(seq, tokens, better_than=length):
+        if self._restore(seq, tokens):
             return
+        length, holder = self._resident(tokens)
         if holder is not None:
             self._memory.copy(holder, slot, 0, length if self.traits.trimmable else -1)
             self._touch(holder)
@@ -139,6 +143,8 @@ class KVPool:
         assert seq.slot is not None
         if not self.traits.trimmable:
             self._checkpoint(seq)
+            return
+        if seq.windowed:
             return
         tokens = seq.array(seq.n_computed)
         length, holder = self._resident(tokens)
@@ -159,7 +165,7 @@ class KVPool:
         self._memory.remove(slot, -1, -1)
         del self.live[slot]
         self._free_slots.append(slot)
-        seq.slot, seq.n_computed, seq.n_shared, seq.published = None, 0, 0, False
+        seq.slot, seq.n_computed, seq.n_shared = None, 0, 0
         while self._parked and self.idle > self._max_idle:
             self.evict()
 
@@ -175,11 +181,7 @@ class KVPool:
         if not self._parked:
             return False
         holder = next(iter(self._parked))
-        tokens = self.tree.tokens(holder)
-        kept = self.spill.holds_whole(tokens) if self._restores_whole else self.spill.holds(tokens)
-        if self.spill.enabled and not kept:
-            self.spill.put(tokens, self._memory.save(holder), supersede=not self._restores_whole)
-            self.spills += 1
+        self._keep_copy(holder, self.tree.tokens(holder))
         self._unpark(holder)
         self.evictions += 1
         return True
@@ -193,45 +195,45 @@ class KVPool:
 
     def _resident(self, tokens: Tokens) -> tuple[int, int | None]:
         """The longest prefix that the pool holds in a reusable form."""
-        if not self.traits.trimmable:
-            return self.tree.match_whole(tokens)
-        length, holder = self.tree.match(tokens)
-        if holder is None or not self.traits.n_swa:
-            return length, holder
-        # A restored sequence has lost the cells outside its window, and with them every shorter prefix.
-        whole = 0 <= self._memory.first_position(holder) <= max(0, length - self.traits.n_swa)
-        return (length, holder) if whole else (0, None)
+        return self.tree.match(tokens) if self.traits.trimmable else self.tree.match_whole(tokens)
 
     @property
     def _restores_whole(self) -> bool:
         """Whether a state copied back can't be cut to a shorter prefix."""
         return not self.traits.trimmable or self.traits.n_swa > 0
 
-    def _restore(self, seq: Sequence, tokens: Tokens, *, better_than: int) -> bool:
-        """Copy a prefix back from RAM if it beats the resident one and fits."""
+    def _restore(self, seq: Sequence, tokens: Tokens) -> bool:
+        """Copy a prefix back from RAM if it beats the resident one and fits. Evicts, whether it succeeds or not."""
         assert seq.slot is not None
-        trimmable = self.traits.trimmable
         length, key = self.spill.match(tokens, whole=self._restores_whole)
-        if key is None or length < better_than + MIN_PARKED:
+        gain = length - self._resident(tokens)[0]
+        if key is None or gain < MIN_PARKED:
             return False
         n_saved = self.spill.length(key)
+        if n_saved > WORTH_COPYING * gain:
+            return False
         state = self.spill.get(key)
         if not self.make_room(self.cost(n_saved)) or not self._memory.restore(seq.slot, state):
             self._memory.remove(seq.slot, -1, -1)
             return False
-        if length < n_saved:
-            self._memory.remove(seq.slot, length, -1)
-        elif trimmable:
-            self.spill.drop(key)
         seq.n_computed = length
         self.restores += 1
-        if trimmable:
+        if not self._restores_whole:
+            if length < n_saved:
+                self._memory.remove(seq.slot, length, -1)
+            else:
+                self.spill.drop(key)
             self.publish(seq)
+        elif self.traits.trimmable:
+            seq.windowed = True
         return True
 
     def _park(self, seq: Sequence) -> None:
         """Keep the computed cells under a parking id, unless another holder keeps them anyway."""
         assert seq.slot is not None
+        if seq.windowed:
+            self._keep_copy(seq.slot, seq.array(seq.n_computed))
+            return
         self.publish(seq)
         if not self.traits.trimmable or self.tree.is_covered(seq.slot):
             return
@@ -241,6 +243,13 @@ class KVPool:
             self._memory.copy(seq.slot, parking, 0, -1)
             self.tree.rename(seq.slot, parking)
             self._parked[parking] = None
+
+    def _keep_copy(self, holder: int, tokens: Tokens) -> None:
+        """Copy a sequence to RAM, unless a copy of it is there."""
+        kept = self.spill.holds_whole(tokens) if self._restores_whole else self.spill.holds(tokens)
+        if self.spill.enabled and not kept and (state := self._memory.save(holder)):
+            self.spill.put(tokens, state, supersede=not self._restores_whole)
+            self.spills += 1
 
     def _checkpoint(self, seq: Sequence) -> None:
         """Park a copy of the whole state as it is now (memory that can't be trimmed)."""

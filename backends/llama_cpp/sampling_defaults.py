@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from backends.base import SamplingParams
+from backends.base import SAMPLER_NAMES, SamplingParams
 
 from .sampling.limits import LIMITS
 
@@ -34,7 +34,7 @@ def sampling_defaults(metadata: Mapping[str, str]) -> SamplingParams:
         if text is not None and _sensible(field, text):
             wishes[field] = text
     if order := metadata.get("general.sampling.sequence"):
-        wishes["samplers"] = tuple(order.split(";"))
+        wishes["samplers"] = tuple(SAMPLER_NAMES[name] for name in order.split(";") if name in SAMPLER_NAMES)
     return msgspec.convert(wishes, SamplingParams, strict=False)
 
 

@@ -3,9 +3,10 @@
 The policy, in order, each step:
 
 1. Waiting sequences enter first come, first served, while a slot is free and their uncached tokens plus some headroom
-   fit the pool. One whose prompt another sequence is computing right now waits for that one, then shares its cells.
-2. Every decoding sequence gets its one token; prefills share what is left, oldest first, in chunks small enough that
-   the decoding ones hardly notice.
+   fit the pool. One whose prompt another sequence is computing right now waits until that one has computed what the
+   two have in common, then shares its cells.
+2. Every decoding sequence gets its one token; prefills share what is left, in chunks small enough that the decoding
+   ones hardly notice: the oldest one half, the shortest ones the other, so that none waits for a long one's end.
 3. If the step's cells aren't there, parked prefixes are evicted, then the youngest sequence is preempted: it goes back
    to the queue and is computed again from what the prefix cache kept.
 """
@@ -16,7 +17,7 @@ import bisect
 from dataclasses import dataclass
 
 from .kv_pool import KVPool
-from .prefix_cache import common_prefix
+from .prefix_cache import Tokens, common_prefix
 from .sequence import Sequence
 
 MIXED_CHUNK = 64
@@ -40,9 +41,11 @@ class Work:
 class Scheduler:
     """Queues of sequences over a KV pool."""
 
-    def __init__(self, pool: KVPool, prefill_chunk: int, n_outputs: int) -> None:
-        """`prefill_chunk`: tokens of a batch that only prefills; `n_outputs`: logits rows a batch may ask for."""
+    def __init__(self, pool: KVPool, n_batch: int, prefill_chunk: int, n_outputs: int) -> None:
+        """What a batch may have: `n_batch` tokens, `prefill_chunk` of them of prompts, `n_outputs` rows of logits.
+        There must be more tokens and rows than slots."""
         self.pool = pool
+        self._n_batch = n_batch
         self._prefill_chunk = prefill_chunk
         self._n_outputs = n_outputs
         self.waiting: list[Sequence] = []
@@ -101,14 +104,11 @@ class Scheduler:
 
     def _enter(self, seq: Sequence) -> bool:
         """Admit a sequence if the pool can hold it beside what the running ones have still to compute."""
-        promised = sum(self.pool.cost(other.n_remaining) for other in self.running)
-        headroom = HEADROOM if self.running else 0
-        if not self._fits(seq.n_remaining - self.pool.reusable(seq.array()), promised + headroom):
+        pool = self.pool
+        beside = sum(other.n_remaining for other in self.running) + HEADROOM if self.running else 0
+        if pool.cost(seq.n_tokens - self._held(seq) + beside) > pool.free + pool.idle:
             return False
-        self.pool.open(seq)
-        if not self._fits(seq.n_remaining, promised + headroom) and self.running:
-            self.pool.close(seq)
-            return False
+        pool.open(seq)
         self.waiting.remove(seq)
         bisect.insort(self.running, seq, key=lambda s: s.arrival)
         if not seq.started:
@@ -117,41 +117,49 @@ class Scheduler:
             self.cache_hits += seq.n_cached
         return True
 
-    def _fits(self, n_tokens: int, beside: int) -> bool:
-        pool = self.pool
-        return pool.cost(n_tokens) + pool.cost(beside) <= pool.free + pool.idle
+    def _held(self, seq: Sequence) -> int:
+        """Its leading tokens whose cells it will share with a running sequence: they take no room of its own."""
+        if not seq.reuses or not self.pool.traits.trimmable:
+            return 0
+        tokens = seq.array()[:-1]
+        return max((common_prefix(tokens, other.array(other.n_shared)) for other in self.running), default=0)
 
     def _awaits_prefill(self, seq: Sequence) -> bool:
         """Whether a running sequence is about to publish cells that this one could share."""
         if not seq.reuses:
             return False
-        prefilling = [other for other in self.running if not other.published and other.request.cache_prompt]
-        if not prefilling:
-            return False
         tokens = seq.array()[:-1]
-        shared = max(common_prefix(tokens, other.array(other.n_prompt)) for other in prefilling)
-        if not self.pool.traits.trimmable:
-            shared = shared if any(shared >= other.n_prompt - 1 for other in prefilling) else 0
-        return shared >= self.pool.reusable(seq.array()) + MIN_SHARED
+        coming = max((self._to_come(tokens, other) for other in self.running), default=0)
+        return coming >= MIN_SHARED and coming > self.pool.reusable(seq.array())
+
+    def _to_come(self, tokens: Tokens, other: Sequence) -> int:
+        """How many of these leading tokens `other` will have published, if it has still to compute some of them."""
+        if other.windowed or not other.request.cache_prompt:
+            return 0
+        shared = common_prefix(tokens, other.array(other.n_prompt))
+        if not self.pool.traits.trimmable and shared < other.n_prompt - 1:
+            shared -= shared % CHECKPOINT_EVERY
+        return shared if shared > other.n_computed else 0
 
     def _fill(self) -> list[Work]:
         """Every decoding sequence's token, then prefill chunks, within the limits of a batch."""
-        decoding = [Work(seq, 1) for seq in self.running if seq.decoding]
-        room = min(MIXED_CHUNK, self._prefill_chunk) if decoding else self._prefill_chunk
-        outputs = self._n_outputs - len(decoding)
-        batch = decoding
-        for seq in self.running:
-            if seq.decoding or room <= 0 or outputs <= 0:
-                continue
-            n = min(seq.n_remaining, room, self._chunk_limit(seq))
-            if seq.n_scored < seq.n_to_score:
-                n = min(n, outputs)
-                outputs -= n
-            else:
-                outputs -= 1
-            room -= n
-            batch.append(Work(seq, n))
-        return batch
+        batch = [Work(seq, 1) for seq in self.running if seq.decoding]
+        prefills = [seq for seq in self.running if not seq.decoding]
+        room = min(self._prefill_chunk, self._n_batch - len(batch))
+        if batch:
+            room = min(room, MIXED_CHUNK)
+        rows = self._n_outputs - len(self.running)  # beyond the one that each may need
+        chunks = dict.fromkeys(prefills, 0)
+        for order, left in ((sorted(prefills, key=lambda seq: seq.n_remaining), room // 2), (prefills, room)):
+            left -= sum(chunks.values())
+            for seq in order:
+                n = min(seq.n_remaining, self._chunk_limit(seq), chunks[seq] + left)
+                if seq.n_scored < seq.n_to_score:
+                    n = min(n, max(chunks[seq], 1) + rows)
+                    rows -= max(n, 1) - max(chunks[seq], 1)
+                left -= n - chunks[seq]
+                chunks[seq] = n
+        return batch + [Work(seq, n) for seq, n in chunks.items() if n]
 
     def _chunk_limit(self, seq: Sequence) -> int:
         """Tokens until the next point where a whole-sequence checkpoint is due; no limit on trimmable memory."""
@@ -166,13 +174,13 @@ class Scheduler:
     def advance(self, work: Work) -> None:
         """Record that a batch with this work has been computed; publish what others can share."""
         seq = work.seq
+        was_prefilling = seq.n_computed < seq.n_prompt
         seq.n_computed += work.n
-        if not seq.request.cache_prompt or seq.published:
+        if not was_prefilling or not seq.request.cache_prompt:
             return
-        if self.pool.traits.trimmable:
-            if seq.n_computed >= seq.n_prompt:
-                self.pool.publish(seq)
-                seq.published = True
-        elif seq.n_computed == seq.n_prompt - 1 or seq.n_computed % CHECKPOINT_EVERY == 0:
+        if (
+            self.pool.traits.trimmable
+            or seq.n_computed == seq.n_prompt - 1
+            or (seq.n_computed < seq.n_prompt and seq.n_computed % CHECKPOINT_EVERY == 0)
+        ):
             self.pool.publish(seq)
-            seq.published = seq.n_computed >= seq.n_prompt - 1

@@ -40,8 +40,8 @@ class Sequence:
         self.n_computed = 0
         self.n_shared = 0
         """Leading cells that the prefix tree counts: held together with others, or published to them."""
-        self.published = False
-        """Whether others can already share the prompt's cells."""
+        self.windowed = False
+        """Whether it was restored without the cells outside its attention window: nobody can share its cells."""
         self.n_cached = 0
         """Prompt tokens that the prefix cache gave when the sequence first started."""
         self.started = False

@@ -13,7 +13,7 @@ class SpillStore:
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
         self._tree = PrefixTree()
-        self._states: OrderedDict[int, bytes] = OrderedDict()
+        self._states: OrderedDict[int, bytes | bytearray] = OrderedDict()
         self._next_key = 0
         self.n_bytes = 0
 
@@ -40,12 +40,12 @@ class SpillStore:
         """How many tokens a copy holds."""
         return self._tree.length(key)
 
-    def get(self, key: int) -> bytes:
+    def get(self, key: int) -> bytes | bytearray:
         """A copy's bytes; it becomes the most recently used."""
         self._states.move_to_end(key)
         return self._states[key]
 
-    def put(self, tokens: Tokens, state: bytes, *, supersede: bool) -> None:
+    def put(self, tokens: Tokens, state: bytes | bytearray, *, supersede: bool) -> None:
         """Keep a copy; drop those it makes superfluous (`supersede`), then the oldest until it fits."""
         if 0 <= self._limit < len(state):
             return
@@ -60,6 +60,7 @@ class SpillStore:
             self.drop(next(iter(self._states)))
 
     def drop(self, key: int) -> None:
-        """Forget a copy."""
-        self._tree.remove(key)
-        self.n_bytes -= len(self._states.pop(key))
+        """Forget a copy, if it is still here: making room for others drops copies too."""
+        if (state := self._states.pop(key, None)) is not None:
+            self._tree.remove(key)
+            self.n_bytes -= len(state)

@@ -20,7 +20,9 @@ async def apply_template(request: Request) -> Response:
     body = validate(ApplyTemplateRequest, await read_json(request, state.max_body_bytes))
     state.loaded()
     prompt = await unless_gone(
-        request, rendered(state, body.messages, body.add_generation_prompt, body.chat_template_kwargs, body.tools)
+        request,
+        rendered(state, body.messages, body.add_generation_prompt, body.chat_template_kwargs, body.tools),
+        state.deadline(),
     )
     return Response(msgspec.json.encode({"prompt": prompt}), media_type="application/json")
 

@@ -42,7 +42,8 @@ async def chat_completions(request: Request) -> Response:
     body = validate(ChatCompletionRequest, await read_json(request, state.max_body_bytes))
     check_chat(body)
     state.check_model(body.model)
-    chat = await unless_gone(request, _prepare(state, body, state.deadline()))
+    deadline = state.deadline()
+    chat = await unless_gone(request, _prepare(state, body, deadline), deadline)
     if body.stream:
         ping = state.sse_ping_interval if body.sse_ping_interval is None else body.sse_ping_interval
         return await sse.stream(request, _chunks(chat), ping=ping)
@@ -137,7 +138,9 @@ async def _chunks(chat: _Chat) -> AsyncGenerator[bytes, None]:
             if event.finish_reason is not None:
                 open_choices -= 1
                 last = open_choices == 0 and not body.include_usage
-                yield _chunk(chat, ChunkChoice(event.index, Delta(), None, event.finish_reason), timed=last)
+                # tokens without a text of their own: control tokens, and one whose end a stop string has cut off
+                logprobs = _logprobs(body, event.tokens) if event.tokens and not event.text else None
+                yield _chunk(chat, ChunkChoice(event.index, Delta(), logprobs, event.finish_reason), timed=last)
     if body.include_usage:
         yield _chunk(chat, None, timed=True)
 

@@ -17,7 +17,8 @@ class Echo:
         """`text` is None for a prompt given as tokens; then each of these is told of, else not the BOS put before."""
         self._info = info
         self._tokens = tokens
-        self._hidden = 1 if text is not None and tokens and tokens[0] == info.bos else 0
+        self._from_text = text is not None
+        self._hidden = 1 if self._from_text and tokens and tokens[0] == info.bos else 0
         self._scored: list[TokenLogprob] = []
         self.text = detokenize(info, tokens) if text is None else text
 
@@ -27,11 +28,13 @@ class Echo:
 
     def tokens(self) -> list[tuple[int, TokenText]]:
         """Each token with its place in `text`."""
-        offsets = Offsets(self._info, 0)
-        placed = [(offsets.place(token), self._token(position)) for position, token in enumerate(self._tokens)]
+        shown = self._tokens[self._hidden :]
+        # a text that was sent shows markup as it was written, where generated text leaves it out
+        offsets = Offsets(self._info, 0, special=self._from_text)
+        placed = [(offsets.place(token), self._token(position)) for position, token in enumerate(shown, self._hidden)]
         # a tokenizer may put a space before the text; it isn't part of what was sent
-        excess = max(0, offsets.end - len(self.text))
-        return [(max(0, offset - excess), token) for offset, token in placed[self._hidden :]]
+        excess = max(0, detokenize(self._info, shown, special=self._from_text).find(self.text))
+        return [(max(0, offset - excess), token) for offset, token in placed]
 
     def _token(self, position: int) -> TokenText:
         pieces = self._info.pieces
@@ -45,8 +48,9 @@ class Echo:
 class Offsets:
     """Where tokens begin in a text, in characters."""
 
-    def __init__(self, info: TokenizerInfo, start: int) -> None:
-        self._detokenizer = Detokenizer(info)
+    def __init__(self, info: TokenizerInfo, start: int, *, special: bool = False) -> None:
+        """`special`: control tokens are part of the text, as their markup."""
+        self._detokenizer = Detokenizer(info, special=special)
         self.end = start
 
     def place(self, token: int) -> int:

@@ -36,7 +36,8 @@ async def completions(request: Request) -> Response:
     body = validate(CompletionRequest, await read_json(request, state.max_body_bytes))
     check_completion(body)
     state.check_model(body.model)
-    run = await unless_gone(request, _prepare(state, body, state.deadline()))
+    deadline = state.deadline()
+    run = await unless_gone(request, _prepare(state, body, deadline), deadline)
     if body.stream:
         ping = state.sse_ping_interval if body.sse_ping_interval is None else body.sse_ping_interval
         return await sse.stream(request, _chunks(run), ping=ping)
@@ -165,15 +166,18 @@ async def _chunks(run: _Run) -> AsyncGenerator[bytes, None]:
                 for index in range(n):
                     yield _echo_chunk(run, prompt, number * n + index)
             index = number * n + event.index
+            logprobs = None
+            if body.logprobs is not None and (event.text or event.tokens):
+                logprobs = completion_logprobs(prompt.choices[event.index].placed(event.tokens))
             if event.text:
-                placed = prompt.choices[event.index].placed(event.tokens) if body.logprobs is not None else None
-                logprobs = None if placed is None else completion_logprobs(placed)
                 choice = CompletionChunkChoice(index, event.text, logprobs)
                 yield _chunk(run, choice, timed=bool(body.timings_per_token))
+                logprobs = None
             if event.finish_reason is not None:
                 running -= 1
                 last = running == 0 and not body.include_usage
-                yield _chunk(run, CompletionChunkChoice(index, "", None, event.finish_reason), timed=last)
+                # with the tokens that have no text: control tokens, and one whose end a stop string has cut off
+                yield _chunk(run, CompletionChunkChoice(index, "", logprobs, event.finish_reason), timed=last)
     if body.include_usage:
         yield _chunk(run, None, timed=True)
 

@@ -23,14 +23,16 @@ async def completion(request: Request) -> Response:
     state = state_of(request)
     body = validate(NativeCompletionRequest, await read_json(request, state.max_body_bytes))
     _check(state, body)
-    return await _respond(request, body, await unless_gone(request, _completion(state, body, state.deadline())))
+    deadline = state.deadline()
+    return await _respond(request, body, await unless_gone(request, _completion(state, body, deadline), deadline))
 
 
 async def infill(request: Request) -> Response:
     state = state_of(request)
     body = validate(InfillRequest, await read_json(request, state.max_body_bytes))
     _check(state, body)
-    return await _respond(request, body, await unless_gone(request, _infill(state, body, state.deadline())))
+    deadline = state.deadline()
+    return await _respond(request, body, await unless_gone(request, _infill(state, body, deadline), deadline))
 
 
 def _check(state: AppState, body: NativeOptions) -> None:

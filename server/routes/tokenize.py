@@ -32,6 +32,7 @@ async def tokenize(request: Request) -> Response:
             parse_special=body.parse_special is not False,
             param="content",
         ),
+        state.deadline(),
     )
     if body.with_pieces:
         return _json({"tokens": [{"id": token, "piece": _piece(tokenizer.info, token)} for token in tokens]})

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, StringConstraints, Tag
+from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag
+from pydantic_core import PydanticCustomError
 
 from server.schemas.generation import GenerationFields
 from server.schemas.json_types import Body, Integer, Omissible, TextOrList
 from server.schemas.messages import Message, TextPart
 from server.schemas.tools import FunctionCallChoice, LegacyFunction, ResponseFormat, Tool, ToolChoice
 
+MAX_METADATA = 16
+
+
+def _few(value: Any) -> Any:
+    """Before its entries are looked at: there may be very many."""
+    if isinstance(value, dict) and len(value) > MAX_METADATA:
+        raise PydanticCustomError("too_long", "must have at most {limit} entries", {"limit": MAX_METADATA})
+    return value
+
+
 MetadataKey = Annotated[str, StringConstraints(max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
+Metadata = Annotated[dict[MetadataKey, MetadataValue], BeforeValidator(_few)]
 AtLeastOne = Annotated[Integer, Field(ge=1)]
 
 
@@ -92,7 +104,7 @@ class ChatCompletionRequest(GenerationFields):
     functions: Omissible[Annotated[list[LegacyFunction], Field(min_length=1, max_length=128, fail_fast=True)]] = None
     function_call: Omissible[FunctionCallChoice] = None
 
-    modalities: list[Literal["text", "audio"]] | None = None
+    modalities: Annotated[list[Literal["text", "audio"]], Field(fail_fast=True)] | None = None
     audio: Audio | None = None
     web_search_options: Omissible[WebSearchOptions] = None
     moderation: Moderation | None = None
@@ -101,7 +113,7 @@ class ChatCompletionRequest(GenerationFields):
     prediction: Prediction | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
-    metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] | None = None
+    metadata: Metadata | None = None
     store: bool | None = None
     service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
     safety_identifier: Annotated[str, StringConstraints(max_length=64)] | None = None

@@ -13,7 +13,7 @@ MAX_STOP_STRINGS = 64
 MAX_STOP_LENGTH = 1024
 
 StopString = Annotated[str, StringConstraints(max_length=MAX_STOP_LENGTH)]
-StopStrings = Annotated[list[StopString], Field(min_length=1, max_length=MAX_STOP_STRINGS)]
+StopStrings = Annotated[list[StopString], Field(min_length=1, max_length=MAX_STOP_STRINGS, fail_fast=True)]
 Stop = Annotated[Annotated[StopString, Tag("<text>")] | Annotated[StopStrings, Tag("<list>")], text_or_list]
 
 

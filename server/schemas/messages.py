@@ -122,7 +122,7 @@ class AssistantMessage(_Kept):
     refusal: str | None = None
     name: Omissible[str] = None
     audio: AudioReference | None = None
-    tool_calls: Omissible[list[ToolCall]] = None
+    tool_calls: Omissible[Annotated[list[ToolCall], Field(fail_fast=True)]] = None
     function_call: FunctionCall | None = None
 
 

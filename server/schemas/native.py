@@ -202,6 +202,6 @@ class ApplyTemplateRequest(Body):
     """`POST /apply-template`: what of a chat request the template sees."""
 
     messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
-    tools: list[dict[str, Any]] | None = None
+    tools: Annotated[list[dict[str, Any]], Field(fail_fast=True)] | None = None
     add_generation_prompt: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from backends.base import SAMPLERS
+from backends.base import SAMPLER_NAMES, SAMPLERS
 from server.schemas.json_types import INT32_MAX, Body, Integer, Number
 
 SEED_LIMIT = 9_223_372_036_854_776_000
@@ -22,13 +22,6 @@ MAX_SAMPLERS = 32
 
 _LETTERS = dict(zip("edskfypmxta", SAMPLERS, strict=True))
 """llama-server's one-letter names; f was tfs_z's while llama.cpp had it."""
-_NAMES = {
-    **{spelling: name for name in SAMPLERS for spelling in (name, name.replace("_", "-"), name.replace("_", ""))},
-    "nucleus": "top_p",
-    "temp": "temperature",
-    "typ": "typ_p",
-    "typical_p": "typ_p",
-}
 
 NonNegative = Annotated[Number, Field(ge=0)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
@@ -58,7 +51,7 @@ def _sampler_names(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         names = [_LETTERS.get(letter, letter) for letter in value]
     elif isinstance(value, list) and all(isinstance(name, str) for name in value):
-        names = [_NAMES.get(name.lower(), str(name)) for name in value]
+        names = [SAMPLER_NAMES.get(name.lower(), str(name)) for name in value]
     else:
         raise _refuse("samplers", "must be a list of sampler names, or a string of their letters")
     for name in names:
@@ -102,7 +95,7 @@ class SamplerFields(Body):
     repetition_penalty: Positive | None = None
     repeat_last_n: Window | None = None
     dry_multiplier: NonNegative | None = None
-    dry_base: Annotated[Number, Field(ge=1)] | None = None
+    dry_base: NonNegative | None = None
     dry_allowed_length: Count | None = None
     dry_penalty_last_n: Window | None = None
     dry_sequence_breakers: Annotated[list[SequenceBreaker], Field(max_length=64, fail_fast=True)] | None = None

@@ -65,7 +65,7 @@ class ToolName(Body):
 
 class AllowedTools(Body):
     mode: Literal["auto", "required"]
-    tools: list[dict[str, Any]]
+    tools: Annotated[list[dict[str, Any]], Field(fail_fast=True)]
 
 
 class AllowedToolsChoice(Body):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,37 @@ async def test_prefixes_spilled_to_ram_come_back(gguf) -> None:
         assert_same_greedy(result.tokens[0], greedy(path, prompts[0], 20), noise)
         stats = await settled(backend)
         assert stats.spills >= 4 and stats.restores >= 1 and stats.spilled_bytes > 0
+
+
+async def test_a_windowed_prefix_that_came_back_from_ram_serves_whoever_shares_a_part_of_it(gguf) -> None:
+    path = gguf("swa")
+    noise = kernel_noise(path, **EXACT)
+    head, tail, other, ask = (
+        [3 + (step * i) % 197 for i in range(n)] for step, n in ((7, 100), (11, 100), (5, 500), (3, 5))
+    )
+    async with engine(path, n_ctx=512, **EXACT_ENGINE) as backend:
+        await run(backend, request([*head, *tail], 1))
+        await run(backend, request(other, 1))  # the first one goes to RAM
+        await run(backend, request([*head, *ask], 1))
+        whole = await run(backend, request([*head, *tail, *ask], 20))
+        assert whole.cached == 200
+        part = await run(backend, request([*head, *tail[:50], *ask], 20))
+        assert_same_greedy(whole.tokens[0], greedy(path, [*head, *tail, *ask], 20, **EXACT), noise)
+        assert_same_greedy(part.tokens[0], greedy(path, [*head, *tail[:50], *ask], 20, **EXACT), noise)
+
+
+async def test_a_small_batch_holds_all_sequences(gguf) -> None:
+    async with engine(gguf("llama"), n_parallel=16, n_batch=32) as backend:
+        prompts = [[5 + k, *range(10, 40)] for k in range(20)]
+        runs = await asyncio.gather(*(run(backend, request(prompt, 30)) for prompt in prompts))
+        assert all(len(result.tokens[0]) == 30 for result in runs)
+
+
+async def test_a_model_that_does_not_continue_text_is_refused(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(FAMILIES, "diffusion", replace(FAMILIES["llama"], architecture="llada"))
+    with pytest.raises(ModelLoadError, match="token by token"):
+        async with engine(write_model(tmp_path / "llada.gguf", "diffusion")):
+            pass
 
 
 @pytest.mark.parametrize("defect", BROKEN)

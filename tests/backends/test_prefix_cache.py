@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.llama_cpp.prefix_cache import PrefixTree, common_prefix
@@ -19,11 +19,13 @@ def shared(a: list[int], b: list[int]) -> int:
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
+@settings(deadline=None)
 @given(texts, texts)
 def test_common_prefix(a: list[int], b: list[int]) -> None:
     assert common_prefix(array(a), array(b)) == shared(a, b)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.one_of(texts, st.none())), max_size=30), texts)
 def test_tree_is_the_dict_it_stands_for(steps: list[tuple[int, list[int] | None]], query: list[int]) -> None:
     tree, held = PrefixTree(), dict[int, list[int]]()

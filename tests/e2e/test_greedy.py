@@ -1,4 +1,4 @@
-"""Greedy answers are llama.cpp's own, byte for byte, on the demo model's prompts: alone and in company, cold and cached."""
+"""Greedy answers are llama.cpp's own, byte for byte, on the demo model's prompts: in company, cold and cached."""
 
 from __future__ import annotations
 

@@ -35,20 +35,20 @@ def check(response: httpx.Response) -> None:
         assert error.keys() == {"message", "type", "param", "code"} and error["type"] == "invalid_request_error"
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(body=bodies, path=st.sampled_from(PATHS))
 def test_any_body(client: httpx.Client, body: dict[str, Any], path: str) -> None:
     check(client.post(path, json=body | {"model": DEMO, "max_tokens": 5}))
 
 
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(body=values | st.dictionaries(st.sampled_from(["prompt", "content", "tokens", "messages"]), values))
 @pytest.mark.parametrize("path", NATIVE_PATHS)
 def test_any_body_for_llama_server_s_endpoints(client: httpx.Client, body: Any, path: str) -> None:
     check(client.post(path, json=body | {"n_predict": 3} if isinstance(body, dict) else body))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(body=st.binary(max_size=200), path=st.sampled_from([*PATHS, *NATIVE_PATHS]))
 def test_any_bytes(client: httpx.Client, body: bytes, path: str) -> None:
     check(client.post(path, content=body))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from backends.base import (
     EngineStats,
@@ -59,22 +59,21 @@ MODEL = ModelInfo(
 
 
 class ByteTokenizer:
-    """A token per byte, and `<s>` for BOS."""
+    """A token per byte, and one for each `<s>`."""
 
     info = INFO
 
     async def encode(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         bos = [BOS] if add_special else []
-        if parse_special and text.startswith("<s>"):
-            return [*bos, BOS, *text[3:].encode()]
-        return [*bos, *text.encode()]
+        before, *after = text.split("<s>") if parse_special else [text]
+        return [*bos, *before.encode(), *(token for part in after for token in (BOS, *part.encode()))]
 
 
 TEMPLATE = "{{ bos_token }}{% for message in messages %}{{ message.role }}:{{ message.content }};{% endfor %}"
 
 
-Script = Callable[[int], str | bytes]
-"""What a choice says, by its index; a limit cuts it."""
+Script = Callable[[int], str | Sequence[int]]
+"""What a choice says, as text or as tokens, by its index; a limit cuts it."""
 
 
 class ScriptedBackend:
@@ -122,7 +121,7 @@ class ScriptedBackend:
     async def stop(self) -> None:
         pass
 
-    def _says(self, index: int) -> bytes:
+    def _says(self, index: int) -> Sequence[int]:
         said = self._script(index)
         return said.encode() if isinstance(said, str) else said
 
@@ -137,7 +136,7 @@ class ScriptedBackend:
             logprobs=[TokenLogprob(-float(place), [(token, -float(place))]) for place, token in enumerate(scored, 1)],
         )
 
-    def _step(self, request: GenerateRequest, texts: dict[int, bytes], index: int, step: int) -> TokenChunk:
+    def _step(self, request: GenerateRequest, texts: dict[int, Sequence[int]], index: int, step: int) -> TokenChunk:
         text = texts[index]
         over = step >= request.max_tokens
         if over or step >= len(text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from server.body import MAX_DEPTH, parse_json, read_json
+from server.body import LARGE, MAX_DEPTH, MAX_VALUES, parse_json, read_json
 from server.errors import APIError
 
 MALFORMED = {
@@ -90,3 +91,23 @@ async def test_refused_unread(chunks: list[bytes], headers: dict[str, str], stat
     with pytest.raises(APIError) as caught:
         await read_json(_request(chunks, headers), 100)
     assert caught.value.status == status
+
+
+async def test_values_without_end_are_refused_unparsed() -> None:
+    body = b"[" + b"0," * MAX_VALUES + b"0]"
+    with pytest.raises(APIError) as caught:
+        await read_json(_request([body], {}), len(body))
+    assert (caught.value.status, caught.value.code) == (413, "request_too_large")
+
+
+async def test_a_large_body_is_parsed_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+
+    def parse(body: bytes) -> Any:
+        threads.append(threading.current_thread())
+        return parse_json(body)
+
+    monkeypatch.setattr("server.body.parse_json", parse)
+    assert await read_json(_request([b'"', b"a" * LARGE, b'"'], {}), 2 * LARGE) == "a" * LARGE
+    assert await read_json(_request([b"{}"], {}), LARGE) == {}
+    assert [thread is threading.main_thread() for thread in threads] == [False, True]

@@ -163,8 +163,9 @@ def test_a_taken_port_is_1_at_once() -> None:
     assert message == f"paddock serve: cannot listen at 127.0.0.1:{port}: Address already in use (--port takes another)"
 
 
-def test_an_address_of_no_host_is_1() -> None:
-    assert "cannot listen at no.such.host.invalid" in last_line(paddock("serve", "--host", "no.such.host.invalid"))
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "a..b", "a" * 70])
+def test_an_address_of_no_host_is_1(host: str) -> None:
+    assert f"cannot listen at {host}: " in last_line(paddock("serve", "--host", host))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

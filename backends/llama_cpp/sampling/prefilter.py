@@ -2,7 +2,7 @@
 
 Exact: what is dropped would have been dropped before any sampler could look at it. So it is done only if top_k or
 min_p comes first; a plain temperature may stand before them, since it changes neither order nor ratios.
-Measured over 152k tokens: 45 µs for the top 40; llama.cpp's own chain over the full row takes ten times as long.
+Measured over 152k tokens, a draw by the default chain takes 84 µs instead of 277; with top_k 200, 90 instead of 917.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from backends.base import BackendError, ContextLengthExceeded, EngineUnavailable
 from server import sse
-from tests.server.routes.client import chat, chunks, error
-from tests.server.scripted import BOS, N_CTX, scripted_state
+from tests.server.routes.client import chat, chunks, error, post
+from tests.server.scripted import BOS, FIM_PREFIX, N_CTX, scripted_state
 
 
 async def test_answer() -> None:
@@ -103,6 +104,17 @@ async def test_logprobs() -> None:
     streamed = [token for chunk in got for token in (chunk["choices"][0]["logprobs"] or {"content": []})["content"]]
     assert [token["bytes"] for token in streamed] == [[0xC3], [0xA9]]
     assert got[1]["choices"][0]["logprobs"]["refusal"] is None
+
+
+async def test_tokens_without_text_come_with_the_end_of_the_stream() -> None:
+    state, _ = scripted_state(lambda index: [*b"ab", FIM_PREFIX])
+    whole = (await chat(state, logprobs=True)).json()["choices"][0]["logprobs"]["content"]
+    assert [token["token"] for token in whole] == ["a", "b", "<pre>"]
+    parts = [chunk["choices"][0]["logprobs"] for chunk in chunks(await chat(state, logprobs=True, stream=True))]
+    assert [token for part in parts if part for token in part["content"]] == whole
+    assert parts[-1] is not None
+    *_, plain = chunks(await chat(state, stream=True))
+    assert plain["choices"][0]["logprobs"] is None
 
 
 async def test_stop_string_and_limit() -> None:
@@ -199,3 +211,26 @@ async def test_deadline(stream: bool) -> None:
     response = await chat(state, stream=stream)
     assert (response.status_code, error(response)["code"]) == (504, "deadline_exceeded")
     assert backend.cancelled
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]}),
+        ("/v1/completions", {"prompt": "hi"}),
+        ("/completion", {"prompt": "hi"}),
+        ("/infill", {"input_prefix": "a", "input_suffix": "b"}),
+        ("/tokenize", {"content": "hi"}),
+    ],
+)
+async def test_a_deadline_holds_for_tokenizing_too(path: str, body: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def encode(*_: Any, **__: Any) -> list[int]:
+        await asyncio.sleep(5)
+        return []
+
+    state, backend = scripted_state()
+    state.request_timeout = 0.05
+    monkeypatch.setattr(backend.tokenizer, "encode", encode)
+    response = await post(state, path, **body)
+    assert (response.status_code, error(response)["code"]) == (504, "deadline_exceeded")
+    assert not backend.requests

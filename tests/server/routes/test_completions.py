@@ -93,6 +93,22 @@ async def test_echo_with_the_prompts_own_logprobs(stream: bool) -> None:
     assert backend.requests[0].prompt_logprobs == 1
 
 
+async def test_markup_in_a_prompt_takes_its_place_in_the_text() -> None:
+    state, _ = scripted_state(lambda index: "c")
+    choice = (await completion(state, prompt="a<s>b", echo=True, logprobs=0)).json()["choices"][0]
+    assert choice["text"] == "a<s>bc"
+    assert choice["logprobs"]["tokens"] == ["a", "<s>", "b", "c"]
+    assert choice["logprobs"]["text_offset"] == [0, 1, 4, 5]
+
+
+async def test_tokens_without_text_come_with_the_end_of_the_stream() -> None:
+    state, _ = scripted_state(lambda index: [*b"ab", FIM_PREFIX])
+    whole = (await completion(state, logprobs=0)).json()["choices"][0]["logprobs"]
+    assert whole["tokens"] == ["a", "b", "<pre>"]
+    parts = [c["choices"][0]["logprobs"] for c in chunks(await completion(state, logprobs=0, stream=True))]
+    assert {name: [item for part in parts if part for item in part[name]] for name in whole} == whole
+
+
 async def test_scoring_tokens() -> None:
     state, backend = scripted_state()
     body = (await completion(state, prompt=[97, 98], echo=True, logprobs=1, max_tokens=0)).json()

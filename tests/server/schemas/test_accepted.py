@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from server.config_sampling import SAMPLING_FLAGS, SamplingFlag
 from server.errors import APIError
 from server.schemas.chat import ChatCompletionRequest
 from server.schemas.messages import as_sent
@@ -140,10 +142,35 @@ def test_stop_strings() -> None:
     assert chat(stop=[str(number) for number in range(64)]).stop_strings
 
 
+@pytest.mark.parametrize("flag", SAMPLING_FLAGS, ids=lambda flag: flag.name)
+def test_a_request_takes_what_a_flag_takes(flag: SamplingFlag) -> None:
+    for edge in (flag.ge, flag.le):
+        if edge is not None:
+            assert getattr(chat(**{flag.name: edge}), flag.name) == edge
+
+
 def test_samplers_by_name_and_by_letter() -> None:
     assert chat(samplers="fkt").samplers == ("tfs_z", "top_k", "temperature")
     assert chat(samplers=["typical_p", "top-p", "MinP", "temp"]).samplers == ("typ_p", "top_p", "min_p", "temperature")
     assert chat(samplers=[]).samplers == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("metadata", {str(number): number for number in range(20)}),
+        ("stop", [0] * 20),
+        ("modalities", [0] * 20),
+        ("messages", [{"role": "assistant", "tool_calls": [0] * 20}]),
+        ("tool_choice", {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [0] * 20}}),
+    ],
+)
+def test_one_fault_is_enough(name: str, value: Any) -> None:
+    """Millions of faults would take the event loop's time for seconds, to tell of one."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], name: value}
+    with pytest.raises(ValidationError) as caught:
+        ChatCompletionRequest.model_validate(body)
+    assert caught.value.error_count() == 1
 
 
 def test_too_many_sequences() -> None:

@@ -185,7 +185,7 @@ SAMPLERS: dict[str, list[Any]] = {
     "repetition_penalty": [*NOT_A_NUMBER, 0, -1],
     "repeat_last_n": [*NOT_AN_INTEGER, -2],
     "dry_multiplier": [*NOT_A_NUMBER, -0.1],
-    "dry_base": [*NOT_A_NUMBER, 0.9],
+    "dry_base": [*NOT_A_NUMBER, -0.1],
     "dry_allowed_length": [*NOT_AN_INTEGER, -1],
     "dry_penalty_last_n": [*NOT_AN_INTEGER, -2],
     "dry_sequence_breakers": [*NOT_A_LIST, [5], [""]],
