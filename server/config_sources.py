@@ -173,7 +173,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values = {}
     for setting in SETTINGS:
         text = environment.get(setting.env)
-        if text is None:
+        if not text:  # compose files and charts set what they leave open to nothing
             continue
         # Kubernetes sets PADDOCK_PORT=tcp://… in every pod where there is a Service called paddock.
         if setting.name == "port" and text.startswith("tcp://"):

@@ -113,6 +113,9 @@ class Context:
     def remove(self, seq: int, p0: int, p1: int) -> bool:
         return bool(C.llama_memory_seq_rm(self._memory, seq, p0, p1))
 
+    def first_position(self, seq: int) -> int:
+        return int(C.llama_memory_seq_pos_min(self._memory, seq))
+
     def save(self, seq: int) -> bytes | bytearray:
         source = seq
         if self._scratch is not None:

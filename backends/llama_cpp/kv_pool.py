@@ -29,6 +29,11 @@ class CellMemory(Protocol):
 
     def copy(self, source: int, target: int, p0: int, p1: int) -> None: ...
     def remove(self, seq: int, p0: int, p1: int) -> bool: ...
+
+    def first_position(self, seq: int) -> int:
+        """The first position from which on all cells are there, in the layers with a window too."""
+        ...
+
     def save(self, seq: int) -> bytes | bytearray:
         """Its state, to be restored; empty if that can't be had."""
         ...
@@ -51,7 +56,8 @@ class MemoryTraits:
     cell_per_token: bool = True
     """Whether a token takes a cell. Not so in purely recurrent models, whose state has one size."""
     n_swa: int = 0
-    """Sliding window of attention, tokens; 0: none. A state that was saved has lost the cells outside of it."""
+    """Sliding window of attention, tokens; 0: none. llama.cpp may take cells that lie outside of it for other tokens
+    at any time (though only in the layers with a window), and leaves them out when it saves a state."""
 
 
 class KVPool:
@@ -147,8 +153,14 @@ class KVPool:
         if seq.windowed:
             return
         tokens = seq.array(seq.n_computed)
-        length, holder = self._resident(tokens)
-        if holder is not None and holder != seq.slot and length > seq.n_shared:
+        length, holder = self.tree.match(tokens)
+        while holder is not None and length > seq.n_shared and self._lost_before(holder, seq.n_shared):
+            self._withdraw(holder)
+            length, holder = self.tree.match(tokens)
+        if holder is not None and length > seq.n_shared:
+            if self._lost_before(seq.slot, length):  # between the two there would be a hole
+                self._withdraw(seq.slot)
+                return
             self._memory.remove(seq.slot, seq.n_shared, length)
             self._memory.copy(holder, seq.slot, seq.n_shared, length)
         self.tree.insert(seq.slot, tokens)
@@ -195,7 +207,28 @@ class KVPool:
 
     def _resident(self, tokens: Tokens) -> tuple[int, int | None]:
         """The longest prefix that the pool holds in a reusable form."""
-        return self.tree.match(tokens) if self.traits.trimmable else self.tree.match_whole(tokens)
+        if not self.traits.trimmable:
+            return self.tree.match_whole(tokens)
+        length, holder = self.tree.match(tokens)
+        while holder is not None and self._lost_before(holder, max(0, length - self.traits.n_swa)):
+            self._withdraw(holder)
+            length, holder = self.tree.match(tokens)
+        return length, holder
+
+    def _lost_before(self, seq: int, position: int) -> bool:
+        """Whether cells from `position` on are missing."""
+        return self.traits.n_swa > 0 and self._memory.first_position(seq) > position
+
+    def _withdraw(self, holder: int) -> None:
+        """Take a holder that has lost cells out of the tree: whoever computes the same tokens gets cells of its own."""
+        if holder in self._parked:
+            self._keep_copy(holder, self.tree.tokens(holder))
+            self._unpark(holder)
+            return
+        seq = self.live[holder]
+        seq.windowed, seq.n_shared = True, 0
+        if holder in self.tree:
+            self.tree.remove(holder)
 
     @property
     def _restores_whole(self) -> bool:
@@ -231,10 +264,10 @@ class KVPool:
     def _park(self, seq: Sequence) -> None:
         """Keep the computed cells under a parking id, unless another holder keeps them anyway."""
         assert seq.slot is not None
+        self.publish(seq)
         if seq.windowed:
             self._keep_copy(seq.slot, seq.array(seq.n_computed))
             return
-        self.publish(seq)
         if not self.traits.trimmable or self.tree.is_covered(seq.slot):
             return
         for shorter in self.tree.covers(seq.slot) & self._parked.keys():

@@ -106,7 +106,8 @@ class Model:
     def description(self) -> str:
         buffer = ctypes.create_string_buffer(256)
         C.llama_model_desc(self.handle, buffer, len(buffer))
-        return buffer.value.decode(errors="replace")
+        # llama.cpp knows the sizes of well-known models by name, and calls others "?B".
+        return buffer.value.decode(errors="replace").replace("?B", f"{self.n_params / 1e9:.3g}B")
 
     @property
     def chat_template(self) -> str | None:

@@ -41,7 +41,7 @@ class Sequence:
         self.n_shared = 0
         """Leading cells that the prefix tree counts: held together with others, or published to them."""
         self.windowed = False
-        """Whether it was restored without the cells outside its attention window: nobody can share its cells."""
+        """Whether it has lost cells outside its attention window, so that nobody can share the others."""
         self.n_cached = 0
         """Prompt tokens that the prefix cache gave when the sequence first started."""
         self.started = False

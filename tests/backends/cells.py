@@ -6,19 +6,28 @@ It stores the token instead of keys and values, so that a test can see whether a
 from __future__ import annotations
 
 import pickle
+from dataclasses import dataclass
 
 from backends.llama_cpp.prefix_cache import Tokens
+
+
+@dataclass
+class Cell:
+    position: int
+    token: int
+    ids: set[int]
+    window_ids: set[int]
+    """The same in the layers with a sliding window, which lose cells outside of it."""
 
 
 class PlainCells:
     """Implements `kv_pool.CellMemory`; every misuse that llama.cpp would punish silently is an assertion here."""
 
     def __init__(self, n_cells: int, window: int = 0) -> None:
-        """`window` > 0: a saved state loses what lies outside of its last so many tokens."""
+        """`window`: how far attention reaches back in some of the layers, in tokens; 0: everywhere to the start."""
         self.n_cells = n_cells
-        self.window = window
-        self.cells: list[tuple[int, int, set[int], bool]] = []
-        """(position, token, sequence ids, whether a window that needs it can be computed)"""
+        self.window = window or n_cells
+        self.cells: list[Cell] = []
 
     @property
     def used(self) -> int:
@@ -26,32 +35,50 @@ class PlainCells:
 
     def text(self, seq: int) -> list[int]:
         """The tokens of a sequence, which must be gapless from position 0."""
-        held = sorted((position, token) for position, token, ids, _ in self.cells if seq in ids)
+        held = sorted((cell.position, cell.token) for cell in self.cells if seq in cell.ids)
         assert [position for position, _ in held] == list(range(len(held)))
         return [token for _, token in held]
 
     def decode(self, seq: int, tokens: Tokens, start: int) -> None:
         assert start == len(self.text(seq)), "a batch must continue its sequence"
-        if self.window:
-            needed = range(max(0, start - self.window + 1), start)
-            assert all(whole for position, _, ids, whole in self.cells if seq in ids and position in needed)
-        self.cells += [(start + i, int(token), {seq}, True) for i, token in enumerate(tokens)]
+        if self.window < self.n_cells:
+            seen = {cell.position for cell in self.cells if seq in cell.window_ids}
+            assert seen >= set(range(max(0, start - self.window + 1), start)), "the window has holes"
+            self._overwrite(start)
+        self.cells += [Cell(start + i, int(token), {seq}, {seq}) for i, token in enumerate(tokens)]
         assert self.used <= self.n_cells, "more cells used than there are"
+
+    def _overwrite(self, chance: int) -> None:
+        """Lose cells that a single sequence holds and whose window has passed, and all before them, as llama.cpp."""
+        ends = {seq: cell.position + 1 for cell in self.cells for seq in cell.ids}  # cells come in order of position
+        for cell in self.cells:
+            if len(cell.window_ids) == 1 and (cell.position + chance) % 7 == 0:
+                (seq,) = cell.window_ids
+                if cell.position <= ends[seq] - self.window:
+                    for earlier in self.cells:
+                        if earlier.position <= cell.position:
+                            earlier.window_ids.discard(seq)
 
     def copy(self, source: int, target: int, p0: int, p1: int) -> None:
         wanted = range(max(p0, 0), p1 if p1 >= 0 else self.n_cells + 1)
-        assert not any(target in ids and position in wanted for position, _, ids, _ in self.cells)
-        for position, _, ids, _ in self.cells:
-            if source in ids and position in wanted:
-                ids.add(target)
+        assert not any(target in cell.ids and cell.position in wanted for cell in self.cells)
+        for cell in self.cells:
+            if cell.position in wanted:
+                for ids in (cell.ids, cell.window_ids):
+                    if source in ids:
+                        ids.add(target)
 
     def remove(self, seq: int, p0: int, p1: int) -> bool:
         wanted = range(max(p0, 0), p1 if p1 >= 0 else self.n_cells + 1)
-        for position, _, ids, _ in self.cells:
-            if position in wanted:
-                ids.discard(seq)
-        self.cells = [cell for cell in self.cells if cell[2]]
+        for cell in self.cells:
+            if cell.position in wanted:
+                cell.ids.discard(seq)
+                cell.window_ids.discard(seq)
+        self.cells = [cell for cell in self.cells if cell.ids]
         return True
+
+    def first_position(self, seq: int) -> int:
+        return min((cell.position for cell in self.cells if seq in cell.window_ids), default=-1)
 
     def save(self, seq: int) -> bytes:
         return pickle.dumps(self.text(seq))
@@ -61,6 +88,6 @@ class PlainCells:
         tokens = pickle.loads(state)
         if self.used + len(tokens) > self.n_cells:
             return False
-        first = max(0, len(tokens) - self.window) if self.window else 0
-        self.cells += [(i, token, {seq}, i >= first) for i, token in enumerate(tokens)]
+        first = len(tokens) - self.window
+        self.cells += [Cell(i, token, {seq}, {seq} if i >= first else set()) for i, token in enumerate(tokens)]
         return True

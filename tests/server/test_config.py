@@ -189,3 +189,7 @@ def test_every_setting_is_reached_and_none_is_dead() -> None:
     assert names == (set(Settings.__struct_fields__) - {"sampling"}) | (
         set(SamplingParams.__struct_fields__) - {"logit_bias", "min_keep", "min_tokens"}
     )
+
+
+def test_an_empty_variable_says_nothing() -> None:
+    assert load_settings([], {"PADDOCK_MODEL": "", "PADDOCK_PORT": ""}) == load_settings([], {})

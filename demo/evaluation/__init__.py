@@ -1,0 +1,1 @@
+"""How well the demo model does what it was taught."""
