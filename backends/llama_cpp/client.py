@@ -121,8 +121,8 @@ class LlamaCppBackend:
                 f"{request.max_tokens} in the completion). Reduce one or the other."
             )
         run = self._runs[request.id] = _Run(request.n)
-        self._channel.send(request)
         try:
+            self._channel.send(request)
             while (event := await run.events.get()) is not None:
                 if isinstance(event, BackendError):
                     raise event

@@ -47,6 +47,8 @@ class Engine:
         """Unfinished sequences by request id."""
         self._events: list[TokenChunk | PromptProgress | RequestFailed] = []
         self._n_prompt = self._n_generated = self._n_steps = 0
+        self._n_cramped = 0
+        """Preemptions since a batch last found room: they end, even if the pool counts more room than there is."""
         self._reported = 0.0
         self._stopping = False
 
@@ -113,6 +115,7 @@ class Engine:
             self._recover(result, batch)
             return
         self._n_steps += 1
+        self._n_cramped = 0
         row = 0
         logits = self._context.logits()
         for work, span in zip(batch, spans, strict=True):
@@ -169,8 +172,12 @@ class Engine:
 
     def _recover(self, result: int, batch: list[Work]) -> None:
         """A batch wasn't computed. 1: there was no room, and nothing has changed; make some, and try again."""
-        if result == 1 and (self._pool.evict() or self._scheduler.preempt_youngest()):
+        if result == 1 and self._pool.evict():
             return
+        if result == 1 and self._n_cramped < self._context.n_slots and self._scheduler.preempt_youngest():
+            self._n_cramped += 1
+            return
+        self._n_cramped = 0
         for work in batch:
             work.seq.forget_cells()
         for work in batch:

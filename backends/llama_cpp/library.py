@@ -65,12 +65,12 @@ def start(*, verbose: bool = False) -> None:
     """Make the library usable in this process. Calling it again only changes where log lines go."""
     global _started
     _log.verbose = verbose
+    C.llama_log_set(_callback, ctypes.c_void_p(0))
     if _started:
         return
     _started = True
     # On an assertion ggml would start a debugger on this very process, which takes seconds and can hang in a container.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
-    C.llama_log_set(_callback, ctypes.c_void_p(0))
     C.llama_backend_init()
 
 

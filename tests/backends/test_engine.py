@@ -154,9 +154,12 @@ async def test_bad_requests_fail_alone(gguf) -> None:
         for prompt in ([], [-1], [10**6]):
             with pytest.raises(BackendError):
                 await run(backend, request(prompt, 5))
+        with pytest.raises(OverflowError):  # such a number can't even be sent
+            await run(backend, request(PROMPTS[0], 5, SamplingParams(top_k=2**70)))
         with pytest.raises(ContextLengthExceeded, match="2048"):
             await run(backend, request([1] * 2000, 100))
         assert len((await good).tokens[0]) == 50
+        assert not backend._runs
 
 
 async def test_the_context_can_be_filled_to_the_last_token(gguf) -> None:

@@ -373,7 +373,7 @@ def test_a_copy_that_has_lost_all_but_its_window_is_continued_and_shared_with_no
     assert again.n_cached == 200
     (shorter,) = machine.add([1] * 100 + [2] * 50 + [0] * 5, 3)
     machine.run()
-    assert shorter.n_cached == 100
+    assert shorter.n_cached <= 100
     for seq in (again, shorter):
         assert seq.array()[seq.n_prompt :].tolist() == expected(seq.request.prompt, 3)
     machine.drained()
