@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import llama_cpp.llama_cpp as C
-import numpy as np
-import numpy.typing as npt
 
 from backends.base import EngineOptions, ModelLoadError
 
@@ -113,10 +111,6 @@ class Model:
     def chat_template(self) -> str | None:
         template = C.llama_model_chat_template(self.handle, None)
         return template.decode(errors="replace") if template else None
-
-    def eog_tokens(self) -> npt.NDArray[np.int32]:
-        """Every token that ends generation, in id order."""
-        return np.array([t for t in range(self.n_vocab) if C.llama_vocab_is_eog(self.vocab, t)], np.int32)
 
     def close(self) -> None:
         C.llama_model_free(self.handle)

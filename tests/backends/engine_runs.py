@@ -10,10 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import llama_cpp
+
 from backends.base import EngineOptions, EngineStats, GenerateRequest, PromptProgress, SamplingParams, TokenLogprob
 from backends.llama_cpp.client import LlamaCppBackend
 
 _ids = itertools.count()
+
+EXACT: dict[str, Any] = {"flash_attn": False, "cache_type": llama_cpp.GGML_TYPE_F32}
+"""Nearly no kernel noise, so nearly nothing that may differ: for the reference."""
+EXACT_ENGINE = {"flash_attn": "off", "cache_type_k": "f32", "cache_type_v": "f32"}
 
 GREEDY = SamplingParams(temperature=0.0)
 

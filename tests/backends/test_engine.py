@@ -7,7 +7,6 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import llama_cpp
 import numpy as np
@@ -18,25 +17,9 @@ from tests.models.broken import BROKEN, write_broken
 from tests.models.families import FAMILIES, write_model
 from tests.models.reference import assert_same_greedy, greedy, kernel_noise
 
-from .engine_runs import GREEDY, engine, request, run, settled
+from .engine_runs import EXACT, EXACT_ENGINE, GREEDY, engine, request, run, settled
 
 PROMPTS = [[3 + (7 * i + k) % 200 for i in range(20 + 30 * k)] for k in range(4)]
-
-
-@pytest.fixture(scope="session")
-def gguf(tmp_path_factory: pytest.TempPathFactory):
-    folder = tmp_path_factory.mktemp("gguf")
-
-    def path(family: str) -> Path:
-        file = folder / f"{family}.gguf"
-        return file if file.exists() else write_model(file, family)
-
-    return path
-
-
-EXACT: dict[str, Any] = {"flash_attn": False, "cache_type": llama_cpp.GGML_TYPE_F32}
-"""Nearly no kernel noise, so nearly nothing that may differ: for the reference."""
-EXACT_ENGINE = {"flash_attn": "off", "cache_type_k": "f32", "cache_type_v": "f32"}
 
 
 @pytest.mark.parametrize("exact", [True, False], ids=["exact", "default"])

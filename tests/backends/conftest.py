@@ -1,0 +1,22 @@
+"""What tests of the backend share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.models.families import write_model
+
+
+@pytest.fixture(scope="session")
+def gguf(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A small random-weight model of a family, written once."""
+    folder = tmp_path_factory.mktemp("gguf")
+
+    def path(family: str) -> Path:
+        file = folder / f"{family}.gguf"
+        return file if file.exists() else write_model(file, family)
+
+    return path
