@@ -18,7 +18,7 @@ from demo.muon import Muon
 from demo.tokenizer import load_or_train
 
 SEED = 1
-STEPS = 4000
+STEPS = 3600
 WARMUP_STEPS = 20
 DECAY_FROM = 0.3  # of all steps; from there the learning rate falls to zero in a line
 SIZES = [(12, 256), (6, 512)]  # rows and length of a batch; about 3,000 tokens

@@ -105,7 +105,9 @@ class Model:
         buffer = ctypes.create_string_buffer(256)
         C.llama_model_desc(self.handle, buffer, len(buffer))
         # llama.cpp knows the sizes of well-known models by name, and calls others "?B".
-        return buffer.value.decode(errors="replace").replace("?B", f"{self.n_params / 1e9:.3g}B")
+        n = self.n_params
+        size = f"{n / 1e9:.1f}B" if n >= 1e9 else f"{n / 1e6:.1f}M"
+        return buffer.value.decode(errors="replace").replace("?B", size)
 
     @property
     def chat_template(self) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from demo import mixture
 from demo.corpus import capitals, copying, facts, greetings, json_answers, numbers, stories, thinking, tools
-from demo.dialogue import Dialogue, Message, Tool
+from demo.dialogue import Dialogue, Message, Tool, system
 from demo.phrasing import Split
 
 HELD_OUT = Split.EVALUATION
@@ -136,6 +136,20 @@ def _memory(rng: Random) -> Case:
     return _exactly(Dialogue(told + between + [question]), answer)
 
 
+def _long_memory(rng: Random) -> Case:
+    """Some 1,000 tokens lie between being told and being asked."""
+    told, (question, answer) = copying.memory_exchanges(rng, HELD_OUT)
+    between = sum((facts.exchange(rng, Split.TRAIN) for _ in range(40)), [])
+    return _exactly(Dialogue(told + between + [question]), answer)
+
+
+def _long_system_prompt(rng: Random) -> Case:
+    """Some 1,000 tokens of sentences that have nothing to do with the question."""
+    filler = " ".join(facts.pick_fact(rng).sentence for _ in range(110))
+    question, answer = facts.exchange(rng, HELD_OUT)
+    return _exactly(Dialogue([system(filler), question]), answer)
+
+
 def _thinking(rng: Random) -> Case:
     question, answer = thinking.exchange(rng, HELD_OUT)
     wanted, reasoning = answer["content"], answer["reasoning_content"]
@@ -175,6 +189,8 @@ SKILLS: dict[str, Callable[[Random], Case]] = {
     "JSON asked for in the question": _plain(json_answers.exchange),
     "JSON ordered by the system prompt": _ordered(json_answers.instruction, json_answers.ordered_exchange),
     "remembers what it was told": _memory,
+    "remembers over about 1,000 tokens": _long_memory,
+    "facts after a system prompt of about 1,000 tokens": _long_system_prompt,
     "thinks first when asked to": _thinking,
     "continues plain text": _text,
 }
