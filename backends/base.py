@@ -246,6 +246,8 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True, tag="options"):
     n_parallel: int = 16
     n_batch: int = 2048
     n_ubatch: int = 512
+    step_budget_ms: float = 500.0
+    """How long a step may take that computes a part of a prompt while other sequences wait for their next token."""
     n_threads: int = 0
     """0: as many as there are physical cores available to this process."""
     n_threads_batch: int = 0

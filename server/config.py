@@ -163,6 +163,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 16
     batch_size: Annotated[int, Positive, _flag("-b --batch-size", CONTEXT, "tokens a step may have")] = 2048
     ubatch_size: Annotated[int, Positive, _flag("-ub --ubatch-size", CONTEXT, "tokens computed at once")] = 512
+    step_budget: Annotated[
+        float,
+        Meta(gt=0),
+        _flag(
+            "--step-budget",
+            CONTEXT,
+            "milliseconds that a step may take while prompts are computed beside running streams: less for smoother "
+            "streams, more for prompts that start sooner",
+            metavar="MS",
+        ),
+    ] = 500.0
     threads: Annotated[
         Threads,
         _flag("-t --threads", CONTEXT, "threads that compute", default_text="the physical cores"),
@@ -259,6 +270,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             n_parallel=self.parallel,
             n_batch=self.batch_size,
             n_ubatch=self.ubatch_size,
+            step_budget_ms=self.step_budget,
             n_threads=max(0, self.threads),
             n_threads_batch=max(0, self.threads_batch),
             load_mode=self.load_mode,

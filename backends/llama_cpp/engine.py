@@ -36,13 +36,21 @@ Logits = npt.NDArray[np.float32]
 class Engine:
     """One model's batch loop. Everything it says goes through `channel`; it ends when told, or when nobody listens."""
 
-    def __init__(self, context: Context, pool: KVPool, vocab: SamplingVocab, channel: Channel[EngineCommand]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        pool: KVPool,
+        vocab: SamplingVocab,
+        channel: Channel[EngineCommand],
+        step_budget: float,
+    ) -> None:
+        """`step_budget`: see `Scheduler`."""
         self._context = context
         self._vocab = vocab
         self._ends = frozenset(vocab.eog.tolist())
         self._channel = channel
         self._pool = pool
-        self._scheduler = Scheduler(pool, context.n_batch, context.n_ubatch, context.n_outputs)
+        self._scheduler = Scheduler(pool, context.n_batch, context.n_ubatch, context.n_outputs, step_budget)
         self._requests: dict[str, list[Sequence]] = {}
         """Unfinished sequences by request id."""
         self._events: list[TokenChunk | PromptProgress | RequestFailed] = []
@@ -110,10 +118,12 @@ class Engine:
 
     def _compute(self, batch: list[Work]) -> None:
         spans = [_span(work) for work in batch]
+        started = time.monotonic()
         result = self._context.decode(spans)
         if result != 0:
             self._recover(result, batch)
             return
+        self._scheduler.step_time.observe(sum(work.n for work in batch), time.monotonic() - started)
         self._n_steps += 1
         self._n_cramped = 0
         row = 0

@@ -84,7 +84,7 @@ def _load(options: EngineOptions, channel: Channel[EngineCommand]) -> tuple[Engi
         load_seconds=time.monotonic() - started,
         notes=notes,
     )
-    return Engine(context, pool, vocab, channel), info
+    return Engine(context, pool, vocab, channel, options.step_budget_ms / 1000), info
 
 
 def _context(model: Model, options: EngineOptions, notes: list[str]) -> Context:

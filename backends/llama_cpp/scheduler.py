@@ -2,11 +2,12 @@
 
 The policy, in order, each step:
 
-1. Waiting sequences enter first come, first served, while a slot is free and their uncached tokens plus some headroom
-   fit the pool. One whose prompt another sequence is computing right now waits until that one has computed what the
-   two have in common, then shares its cells.
-2. Every decoding sequence gets its one token; prefills share what is left, in chunks small enough that the decoding
-   ones hardly notice: the oldest one half, the shortest ones the other, so that none waits for a long one's end.
+1. Waiting sequences enter while a slot is free and their uncached tokens plus some headroom fit the pool: first come,
+   first served, but for those with more of their prompt in the prefix cache, which may overtake so many times. One
+   whose prompt another sequence is computing right now waits until that one has computed what the two have in common,
+   then shares its cells.
+2. Every decoding sequence gets its one token; prefills share what is left, in chunks small enough for the step to end
+   within its budget: the oldest one half, the shortest ones the other, so that none waits for a long one's end.
 3. If the step's cells aren't there, parked prefixes are evicted, then the youngest sequence is preempted: it goes back
    to the queue and is computed again from what the prefix cache kept.
 """
@@ -19,13 +20,16 @@ from dataclasses import dataclass
 from .kv_pool import KVPool
 from .prefix_cache import Tokens, common_prefix
 from .sequence import Sequence
+from .step_time import StepTime
 
-MIXED_CHUNK = 64
-"""Prefill tokens in a batch that also decodes: a chunk this size costs the streams next to nothing."""
+MIN_CHUNK = 32
+"""Prefill tokens that a step may have even beyond its budget: in smaller chunks a prompt takes markedly longer."""
 HEADROOM = 32
 """Cells beyond its prompt that a sequence must find free to be admitted."""
 MIN_SHARED = 32
 """Prompt tokens worth waiting for while another sequence computes them."""
+MAX_OVERTAKEN = 16
+"""How many younger sequences may enter before one that waits, for having more in the prefix cache."""
 CHECKPOINT_EVERY = 512
 """Tokens between checkpoints of a long prompt, for memory that only whole sequences can be reused of."""
 
@@ -41,10 +45,14 @@ class Work:
 class Scheduler:
     """Queues of sequences over a KV pool."""
 
-    def __init__(self, pool: KVPool, n_batch: int, prefill_chunk: int, n_outputs: int) -> None:
-        """What a batch may have: `n_batch` tokens, `prefill_chunk` of them of prompts, `n_outputs` rows of logits.
-        There must be more tokens and rows than slots."""
+    def __init__(self, pool: KVPool, n_batch: int, prefill_chunk: int, n_outputs: int, step_budget: float) -> None:
+        """What a batch may have: `n_batch` tokens, `prefill_chunk` of them of prompts, `n_outputs` rows of logits;
+        and for how many seconds one with prompts in it may hold up sequences that decode. There must be more tokens and
+        rows than slots."""
         self.pool = pool
+        self.step_time = StepTime()
+        """To be told how long each step took."""
+        self._step_budget = step_budget
         self._n_batch = n_batch
         self._prefill_chunk = prefill_chunk
         self._n_outputs = n_outputs
@@ -94,13 +102,19 @@ class Scheduler:
     # --- parts ---
 
     def _admit(self) -> None:
-        for seq in self.waiting[: 4 * self.pool.traits.n_slots]:
-            if not self.pool.has_slot:
+        while self.waiting and self.pool.has_slot:
+            seq = self._next_to_enter()
+            if seq is None or not self._enter(seq):
                 return
-            if self._awaits_prefill(seq):
-                continue
-            if not self._enter(seq):
-                return
+
+    def _next_to_enter(self) -> Sequence | None:
+        """The oldest waiting sequence, or a younger one that has notably more of its prompt in the prefix cache."""
+        candidates = [seq for seq in self.waiting[: 4 * self.pool.traits.n_slots] if not self._awaits_prefill(seq)]
+        if len(candidates) < 2 or candidates[0].n_overtaken >= MAX_OVERTAKEN:
+            return candidates[0] if candidates else None
+        reusable = [self.pool.reusable(seq.array()) if seq.reuses else 0 for seq in candidates]
+        best = reusable.index(max(reusable))
+        return candidates[best if reusable[best] - reusable[0] >= MIN_SHARED else 0]
 
     def _enter(self, seq: Sequence) -> bool:
         """Admit a sequence if the pool can hold it beside what the running ones have still to compute."""
@@ -109,6 +123,8 @@ class Scheduler:
         if pool.cost(seq.n_tokens - self._held(seq) + beside) > pool.free + pool.idle:
             return False
         pool.open(seq)
+        for older in self.waiting[: self.waiting.index(seq)]:
+            older.n_overtaken += 1
         self.waiting.remove(seq)
         bisect.insort(self.running, seq, key=lambda s: s.arrival)
         if not seq.started:
@@ -145,9 +161,7 @@ class Scheduler:
         """Every decoding sequence's token, then prefill chunks, within the limits of a batch."""
         batch = [Work(seq, 1) for seq in self.running if seq.decoding]
         prefills = [seq for seq in self.running if not seq.decoding]
-        room = min(self._prefill_chunk, self._n_batch - len(batch))
-        if batch:
-            room = min(room, MIXED_CHUNK)
+        room = min(self._chunk_beside(len(batch)), self._n_batch - len(batch))
         rows = self._n_outputs - len(self.running)  # beyond the one that each may need
         chunks = dict.fromkeys(prefills, 0)
         for order, left in ((sorted(prefills, key=lambda seq: seq.n_remaining), room // 2), (prefills, room)):
@@ -160,6 +174,17 @@ class Scheduler:
                 left -= n - chunks[seq]
                 chunks[seq] = n
         return batch + [Work(seq, n) for seq, n in chunks.items() if n]
+
+    def _chunk_beside(self, n_decoding: int) -> int:
+        """Prefill tokens that fit the budget of a step in which so many sequences decode.
+
+        Where none does, the budget is for those who may come: on a machine that a full chunk takes so long, smaller
+        ones are as efficient.
+        """
+        if not self.step_time.estimate(n_decoding):
+            return min(MIN_CHUNK, self._prefill_chunk)
+        fitting = self.step_time.largest_within(self._step_budget, n_decoding + self._prefill_chunk) - n_decoding
+        return min(max(MIN_CHUNK, fitting), self._prefill_chunk)
 
     def _chunk_limit(self, seq: Sequence) -> int:
         """Tokens until the next point where a whole-sequence checkpoint is due; no limit on trimmable memory."""

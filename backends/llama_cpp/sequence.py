@@ -44,6 +44,8 @@ class Sequence:
         """Whether it has lost cells outside its attention window, so that nobody can share the others."""
         self.n_cached = 0
         """Prompt tokens that the prefix cache gave when the sequence first started."""
+        self.n_overtaken = 0
+        """Younger sequences that entered while it waited."""
         self.started = False
         self.queued = 0.0
         """Seconds between its arrival and its start."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from backends.base import GenerateRequest, SamplingParams
 from backends.llama_cpp.kv_pool import KVPool, MemoryTraits
-from backends.llama_cpp.scheduler import CHECKPOINT_EVERY, MIXED_CHUNK, Scheduler, Work
+from backends.llama_cpp.scheduler import CHECKPOINT_EVERY, MAX_OVERTAKEN, MIN_CHUNK, Scheduler, Work
 from backends.llama_cpp.sequence import Sequence
 from backends.llama_cpp.spill import SpillStore
 
@@ -40,14 +40,18 @@ class Machine:
         ram: int = 1 << 20,
         idle: int = 10**9,
         n_batch: int = 512,
+        token_time: float = 0.001,
     ) -> None:
         trimmable, cell_per_token, window = kind
         self.memory = PlainCells(n_cells if cell_per_token else 10**9, window)
         parking = range(n_slots, n_slots + 6)
         traits = MemoryTraits(n_cells, n_slots, parking, trimmable, cell_per_token, window)
         self.pool = KVPool(self.memory, traits, SpillStore(ram), idle)
-        self.scheduler = Scheduler(self.pool, n_batch, prefill_chunk=min(128, n_batch), n_outputs=max(n_slots + 1, 16))
+        self.scheduler = Scheduler(
+            self.pool, n_batch, prefill_chunk=min(128, n_batch), n_outputs=max(n_slots + 1, 16), step_budget=0.5
+        )
         self.n_ctx, self.n_batch = n_cells, n_batch
+        self.token_time = token_time
         self.computed = 0
         self.finished: list[Sequence] = []
 
@@ -67,6 +71,8 @@ class Machine:
             seq = work.seq
             self.memory.decode(seq.slot, seq.array(seq.n_computed + work.n)[seq.n_computed :], seq.n_computed)
             self.computed += work.n
+        n_tokens = sum(work.n for work in batch)
+        self.scheduler.step_time.observe(n_tokens, n_tokens * self.token_time)
         for work in batch:
             self.scheduler.advance(work)
         for work in batch:
@@ -160,8 +166,9 @@ def until(machine: Machine, condition: Callable[[], bool]) -> None:
     raise AssertionError("never happened")
 
 
-def test_a_long_prompt_goes_in_chunks_beside_decoding() -> None:
-    machine = Machine(4096, 4)
+@pytest.mark.parametrize(("token_time", "chunk"), [(0.001, 128), (0.01, 49), (0.1, MIN_CHUNK)])
+def test_a_long_prompt_goes_in_chunks_that_fit_a_step_s_budget(token_time: float, chunk: int) -> None:
+    machine = Machine(4096, 4, token_time=token_time)
     (talker,) = machine.add([1] * 4, 200)
     until(machine, lambda: talker.decoding)
     (long,) = machine.add([2] * 500, 1)
@@ -169,9 +176,9 @@ def test_a_long_prompt_goes_in_chunks_beside_decoding() -> None:
     while long.n_generated == 0:
         batch = machine.step()
         assert {work.seq: work.n for work in batch}[talker] == 1
-        assert sum(work.n for work in batch) <= MIXED_CHUNK + 1
+        assert sum(work.n for work in batch) <= chunk + 1
         steps += 1
-    assert steps == -(-500 // MIXED_CHUNK)
+    assert steps == -(-500 // chunk)
 
 
 def test_the_same_prompt_at_once_is_computed_once() -> None:
@@ -246,6 +253,34 @@ def test_first_come_first_served() -> None:
     machine.run()
 
 
+def one_slot_with_a_cached_prompt(cached: list[int]) -> tuple[Machine, Sequence]:
+    """A machine whose only slot is taken, and who takes it."""
+    machine = Machine(4096, 1)
+    machine.add(cached, 1)
+    machine.run()
+    (talker,) = machine.add([0] * 5, 30)
+    machine.step()
+    return machine, talker
+
+
+def test_who_finds_its_prompt_cached_enters_first() -> None:
+    machine, _ = one_slot_with_a_cached_prompt([1, 2] * 50)
+    (new,) = machine.add([2] * 60, 1)
+    (cached,) = machine.add([1, 2] * 50 + [0], 1)
+    (a_little,) = machine.add([2] * 60, 1)
+    machine.run()
+    assert [seq for seq in machine.finished if seq in (new, cached, a_little)] == [cached, new, a_little]
+
+
+def test_nobody_is_overtaken_for_ever() -> None:
+    machine, _ = one_slot_with_a_cached_prompt([1, 2] * 50)
+    (new,) = machine.add([2] * 60, 1)
+    for i in range(3 * MAX_OVERTAKEN):
+        machine.add([1, 2] * 50 + [i % 5], 1)
+    machine.run()
+    assert machine.finished.index(new) == 2 + MAX_OVERTAKEN
+
+
 def test_a_prompt_may_fill_the_whole_pool() -> None:
     machine = Machine(64, 2)
     (whole,) = machine.add([1] * 63, 1)
@@ -283,7 +318,7 @@ def test_many_short_prompts_leave_a_long_one_half_of_every_step() -> None:
             machine.add([steps % 3, steps // 3 % 3, steps // 9 % 3] * 30, 1)
         machine.step()
         steps += 1
-    assert steps <= 2 * 2000 / MIXED_CHUNK + 1
+    assert steps <= 2 * 2000 / 128 + 1
 
 
 def test_a_batch_holds_no_more_tokens_than_it_may() -> None:
