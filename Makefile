@@ -1,4 +1,4 @@
-# make setup, serve, test, lint, format, wheel, lock, docs: see `make help`.
+# make setup, serve, test, lint, format, bench, wheel, lock, docs: see `make help`.
 # Works with GNU make 3.81 and later (macOS ships 3.81).
 
 VENV ?= .venv
@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/paddock-runtime
 TEST := $(VENV)/paddock-test
 LINT := $(VENV)/paddock-lint
+BENCH := $(VENV)/paddock-bench
 SETUP := VENV='$(VENV)' PYTHON='$(PYTHON)' requirements/setup.sh
 COMMON := requirements/setup.sh requirements/install.py requirements/build.txt pyproject.toml
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
@@ -15,7 +16,7 @@ ARGS ?=
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint format wheel docs lock clean FORCE
+.PHONY: help setup serve test lint format bench wheel docs lock clean FORCE
 
 help: ## this list
 	@echo 'Usage: make TARGET [ARGS="…"]'
@@ -39,6 +40,9 @@ format: $(LINT) ## put the code into the one format, and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+bench: $(BENCH) ## measure Paddock beside other servers; ARGS: see docs/performance.md, as ARGS="--llama-server PATH"
+	@$(BIN)/python -m benchmarks $(ARGS)
+
 wheel: $(TEST) ## build dist/paddock-….whl
 	@$(BIN)/python -m hatchling build --target wheel
 
@@ -48,6 +52,7 @@ docs: $(RUNTIME) ## write docs/cli.md from the flags
 lock: ## write requirements/*.txt from pyproject.toml (needs uv)
 	$(UV_COMPILE) $(ARGS) pyproject.toml -o requirements/runtime.txt
 	$(UV_COMPILE) $(ARGS) pyproject.toml --group test -c requirements/runtime.txt -o requirements/test.txt
+	$(UV_COMPILE) $(ARGS) --group bench -c requirements/test.txt -o requirements/bench.txt
 	$(UV_COMPILE) $(ARGS) --group lint -c requirements/test.txt -o requirements/lint.txt
 	$(UV_COMPILE) $(ARGS) --group build -c requirements/test.txt -o requirements/build.txt
 
@@ -69,4 +74,8 @@ $(TEST): requirements/test.txt $(RUNTIME)
 
 $(LINT): requirements/lint.txt $(TEST)
 	@$(SETUP) lint
+	@touch $@
+
+$(BENCH): requirements/bench.txt $(RUNTIME)
+	@$(SETUP) bench
 	@touch $@

@@ -18,7 +18,7 @@ import pytest
 from server.version import __version__
 
 ROOT = Path(__file__).parents[1]
-LOCKS = ("runtime", "test", "lint", "build")
+LOCKS = ("runtime", "test", "bench", "lint", "build")
 
 
 @pytest.fixture(scope="module")

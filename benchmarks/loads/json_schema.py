@@ -1,0 +1,57 @@
+"""Answers that a JSON schema binds: an order form, whose every value is bounded, so that any model fills it in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from benchmarks.answer import Answer
+from benchmarks.prompts import Message, Prompts, system
+from benchmarks.server_process import ServerProcess
+
+from .base import Figures, Load, Measure, closed_loop, wall
+
+FORMS = Measure("forms", "1/s", True)
+GAP = Measure("mean gap", "s", False)
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "product": {"type": "string", "enum": ["paper", "wood", "gold", "wheel"]},
+        "color": {"type": "string", "enum": ["red", "green", "blue", "white", "black"]},
+        "size": {"type": "string", "enum": ["small", "common", "big"]},
+        "number": {"type": "integer", "minimum": 1, "maximum": 99},
+        "money": {"type": "string", "enum": ["ready", "late"]},
+        "gift": {"type": "boolean"},
+        "state": {"type": "string", "enum": ["new", "seen", "ready", "late"]},
+    },
+    "required": ["product", "color", "size", "number", "money", "gift", "state"],
+    "additionalProperties": False,
+}
+FORMAT = {"type": "json_schema", "json_schema": {"name": "order", "strict": True, "schema": SCHEMA}}
+
+
+@dataclass(frozen=True)
+class JsonSchema(Load):
+    name: str = "json-schema"
+    n_requests: int = 16
+    n_words: int = 40
+    most_tokens: int = 200
+
+    @property
+    def what(self) -> str:
+        return f"{self.n_requests} forms bound by a JSON schema of 7 fields, {self.parallel} at a time"
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        return FORMS, GAP
+
+    async def run(self, server: ServerProcess, prompts: Prompts) -> Figures:
+        order = system("Answer with the order form as JSON.")
+        chats = [[order, *prompts.question(self.n_words)] for _ in range(self.n_requests)]
+        answers = await closed_loop((self._fill_in(server, chat) for chat in chats), self.parallel)
+        return {FORMS.name: len(answers) / wall(answers), GAP.name: median(answer.mean_gap for answer in answers)}
+
+    async def _fill_in(self, server: ServerProcess, chat: list[Message]) -> Answer:
+        return await server.chat(chat, self.most_tokens, may_end=True, response_format=FORMAT)
