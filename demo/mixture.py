@@ -1,6 +1,6 @@
 """How much of each skill the training text holds, and how exchanges become dialogues."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 
 from demo.corpus import capitals, copying, facts, greetings, json_answers, numbers, plain_text, stories, thinking, tools
@@ -11,31 +11,38 @@ Exchange = Callable[[Random, Split], list[Message]]
 
 
 KINDS = {
-    "chat": 50,
-    "tools": 7.5,
+    "chat": 60,
+    "tools": 4,
     "capitals": 9,
     "json": 6,
     "thinking": 6,
-    "memory": 6,
-    "long story": 2,
-    "text": 5.5,
-    "infill": 4,
+    "memory": 8,
+    "long story": 1.2,
+    "text": 3,
+    "infill": 2.8,
 }
 # Exchanges that stand on their own, and so can follow each other in one chat.
 CHAT: dict[Exchange, float] = {
-    facts.exchange: 32,
-    greetings.exchange: 9,
+    facts.exchange: 20,
+    greetings.exchange: 6,
     greetings.unknown_exchange: 1.5,
-    numbers.sum_exchange: 18,
-    numbers.count_exchange: 9,
-    copying.repeat_exchange: 12,
-    copying.tricky_exchange: 6,
-    copying.times_exchange: 7,
-    copying.list_exchange: 8,
-    stories.exchange: 4,
-    stories.strange_exchange: 3,
-    json_answers.exchange: 11,
+    numbers.sum_exchange: 22,
+    numbers.count_exchange: 10,
+    copying.repeat_exchange: 16,
+    copying.tricky_exchange: 7,
+    copying.times_exchange: 11,
+    copying.list_exchange: 12,
+    stories.exchange: 2.5,
+    stories.strange_exchange: 1.5,
+    json_answers.exchange: 9,
     tools.helpless: 1.5,
+}
+# The same for the end of the training: more of what comes last, and of what long counting and copying need.
+CHAT_AT_THE_END = CHAT | {
+    copying.times_exchange: 44,
+    copying.list_exchange: 48,
+    stories.exchange: 5,
+    stories.strange_exchange: 3,
 }
 # Exchanges that need no tool where there are some.
 BESIDE_TOOLS: dict[Exchange, float] = {
@@ -54,9 +61,9 @@ PERSONAS = [
 ]  # fmt: skip
 
 
-def chat_exchange(rng: Random, split: Split) -> list[Message]:
+def chat_exchange(rng: Random, split: Split, weights: Mapping[Exchange, float] = CHAT) -> list[Message]:
     """An exchange that stands on its own."""
-    return rng.choices(list(CHAT), list(CHAT.values()))[0](rng, split)
+    return rng.choices(list(weights), list(weights.values()))[0](rng, split)
 
 
 def persona(rng: Random) -> list[Message]:
@@ -75,8 +82,8 @@ def _turns(rng: Random) -> int:
     return rng.choices([1, 2, 3, 5], [45, 30, 17, 8])[0]
 
 
-def dialogue(kind: str, rng: Random, split: Split) -> Dialogue:
-    """A dialogue of one kind."""
+def dialogue(kind: str, rng: Random, split: Split, chat: Mapping[Exchange, float] = CHAT) -> Dialogue:
+    """A dialogue of one kind, its exchanges by the weights of `chat`."""
     if kind == "tools":
 
         def plain() -> list[Message]:
@@ -97,10 +104,10 @@ def dialogue(kind: str, rng: Random, split: Split) -> Dialogue:
         skill = capitals if kind == "capitals" else json_answers
         exchange = capitals.exchange if kind == "capitals" else json_answers.ordered_exchange
         return Dialogue([skill.instruction(rng, split)] + sum((exchange(rng, split) for _ in range(_turns(rng))), []))
-    return Dialogue(persona(rng) + sum((chat_exchange(rng, split) for _ in range(_turns(rng))), []))
+    return Dialogue(persona(rng) + sum((chat_exchange(rng, split, chat) for _ in range(_turns(rng))), []))
 
 
-def documents(rng: Random) -> Iterator[tuple[str, bool]]:
+def documents(rng: Random, chat: Mapping[Exchange, float] = CHAT) -> Iterator[tuple[str, bool]]:
     """Training documents without end: the text, and whether only its last answer is to be learned."""
     while True:
         kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
@@ -109,7 +116,7 @@ def documents(rng: Random) -> Iterator[tuple[str, bool]]:
         elif kind == "infill":
             yield plain_text.infill(rng), False
         else:
-            yield render(dialogue(kind, rng, Split.TRAIN)), kind == "thinking"
+            yield render(dialogue(kind, rng, Split.TRAIN, chat)), kind == "thinking"
 
 
 def long_documents(rng: Random) -> Iterator[tuple[str, bool]]:

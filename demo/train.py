@@ -12,15 +12,17 @@ from tokenizers import Tokenizer
 
 from demo import copying_start
 from demo.batches import Batch, batches, long_batches
-from demo.mixture import documents, long_documents
+from demo.mixture import CHAT, CHAT_AT_THE_END, documents, long_documents
 from demo.model import Llama, Shape
 from demo.muon import Muon
 from demo.tokenizer import load_or_train
 
 SEED = 1
-STEPS = 3600
+STEPS = 4800
+END = 3800  # the step from which on the text is the mixture for the end, and the learning rate begins anew
 WARMUP_STEPS = 20
-DECAY_FROM = 0.3  # of all steps; from there the learning rate falls to zero in a line
+DECAY_FROM = 0.3  # of the steps before the end; from there the learning rate falls to zero in a line
+END_RATE = 0.4  # where it begins anew, to fall to zero once more
 SIZES = [(12, 256), (6, 512)]  # rows and length of a batch; about 3,000 tokens
 LONG_EVERY, LONG_ROWS, LONG_LENGTH = 16, 2, 1792  # now and then a batch of long chats
 MUON_RATE, ADAM_RATE, WEIGHT_DECAY = 8e-4, 3e-3, 0.1
@@ -28,14 +30,16 @@ BLOCK = 100  # steps between checkpoints; each block draws from its own random s
 
 
 def rate_factor(step: int) -> float:
-    """The learning rate's part of the highest: it warms up, stays, and falls."""
-    start = DECAY_FROM * STEPS
-    return min(1.0, (step + 1) / WARMUP_STEPS, (STEPS - step) / (STEPS - start))
+    """The learning rate's part of the highest: it warms up, stays, and falls; and the same, lower, at the end."""
+    if step >= END:
+        return END_RATE * min(1.0, (step - END + 1) / WARMUP_STEPS, (STEPS - step) / (STEPS - END))
+    return min(1.0, (step + 1) / WARMUP_STEPS, (END - step) / (END * (1 - DECAY_FROM)))
 
 
 def block_batches(block: int, tokenizer: Tokenizer) -> Iterator[Batch]:
     """The batches of one block of steps."""
-    short = batches(documents(Random(f"{SEED} {block}")), tokenizer, SIZES)
+    chat = CHAT_AT_THE_END if block * BLOCK >= END else CHAT
+    short = batches(documents(Random(f"{SEED} {block}"), chat), tokenizer, SIZES)
     long = long_batches(long_documents(Random(f"{SEED} {block} long")), tokenizer, LONG_ROWS, LONG_LENGTH)
     for step in range(BLOCK):
         yield next(long) if step % LONG_EVERY == LONG_EVERY - 1 else next(short)

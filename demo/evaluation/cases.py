@@ -145,7 +145,7 @@ def _long_memory(rng: Random) -> Case:
 
 def _long_system_prompt(rng: Random) -> Case:
     """Some 1,000 tokens of sentences that have nothing to do with the question."""
-    filler = " ".join(facts.pick_fact(rng).sentence for _ in range(110))
+    filler = " ".join(facts.pick_fact(rng).sentence for _ in range(130))
     question, answer = facts.exchange(rng, HELD_OUT)
     return _exactly(Dialogue([system(filler), question]), answer)
 
@@ -177,7 +177,8 @@ SKILLS: dict[str, Callable[[Random], Case]] = {
     "facts": _plain(facts.exchange),
     "sums up to 20 + 20": _plain(numbers.sum_exchange),
     "counting": _plain(numbers.count_exchange),
-    "repeat after me": _plain(copying.repeat_exchange, copying.times_exchange),
+    "repeat after me": _plain(copying.repeat_exchange),
+    "say it two to six times": _plain(copying.times_exchange),
     "bulleted and numbered lists": _plain(copying.list_exchange),
     "short stories": _story,
     "long stories": _long_story,
