@@ -1,29 +1,38 @@
-"""A request's body: bytes to a JSON value, or an error that says why not."""
+"""A request's body: bytes to JSON to the model of it, or an error that says why not."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
+from pydantic import BaseModel
 from starlette.requests import Request
 
 from server.errors import APIError
+from server.schemas.validation import validate
+
+M = TypeVar("M", bound=BaseModel)
 
 MAX_VALUES = 1 << 21
 """Numbers, strings, lists … of a body, in which commas and colons inside of strings count too. 32 MiB of `[],` would
 take seconds, in which nothing else runs; no context takes as many tokens."""
 
 LARGE = 1 << 18
-"""Bytes from which on a body is parsed in a thread, so that streams go on meanwhile."""
+"""Bytes from which on a body is parsed and validated in a thread, so that streams go on meanwhile."""
+
+STALL_SECONDS = 60.0
+"""How long an upload may stand still; nginx's default too."""
 
 MAX_DEPTH = 128
 """Of objects and lists in each other: what is rendered or validated recursively stays clear of Python's own limit."""
 
 
-async def read_json(request: Request, max_bytes: int) -> Any:
-    """The body as a JSON value. Raises a 400, a 413 (more than `max_bytes` or MAX_VALUES) or a 415 (compressed).
+async def read_body(model: type[M], request: Request, max_bytes: int) -> M:
+    """The body, validated.
+
+    Raises a 400, a 408 (nothing comes), a 413 (more than `max_bytes` or MAX_VALUES) or a 415 (compressed).
 
     The Content-Type is not asked for: curl's `-d` claims a form.
     """
@@ -35,7 +44,7 @@ async def read_json(request: Request, max_bytes: int) -> Any:
     if sum(map(body.count, (b",", b":", b"["))) > MAX_VALUES:
         message = f"The request body holds more than {MAX_VALUES} values."
         raise APIError(message, status=413, code="request_too_large")
-    return parse_json(body) if len(body) < LARGE else await asyncio.to_thread(parse_json, body)
+    return _read_as(model, body) if len(body) < LARGE else await asyncio.to_thread(_read_as, model, body)
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:
@@ -43,11 +52,21 @@ async def _read(request: Request, max_bytes: int) -> bytes:
     if announced.isdecimal() and int(announced) > max_bytes:
         raise _too_large(max_bytes)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
+    try:
+        async with asyncio.timeout(STALL_SECONDS) as timer:
+            async for chunk in request.stream():
+                timer.reschedule(asyncio.get_running_loop().time() + STALL_SECONDS)
+                body += chunk
+                if len(body) > max_bytes:
+                    raise _too_large(max_bytes)
+    except TimeoutError:
+        message = f"The rest of the request body did not come within {STALL_SECONDS:g} seconds."
+        raise APIError(message, status=408, code="request_timeout", headers={"Connection": "close"}) from None
     return bytes(body)
+
+
+def _read_as(model: type[M], body: bytes) -> M:
+    return validate(model, parse_json(body))
 
 
 def _too_large(max_bytes: int) -> APIError:

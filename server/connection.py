@@ -8,9 +8,14 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from server.generation import DeadlineExceeded
-
 T = TypeVar("T")
+
+
+class DeadlineExceeded(Exception):
+    """The request's time is over; what it had left to do has been cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__("The request took longer than it was allowed to.")
 
 
 async def until_gone(request: Request) -> None:
@@ -24,16 +29,20 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T], deadline: 
 
     `deadline` is a time of the running event loop's clock. Raises ClientDisconnect and DeadlineExceeded.
     """
-    seconds = None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(until_gone(request))
     try:
-        await asyncio.wait((task, gone), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, gone), timeout=seconds_to(deadline), return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        raise ClientDisconnect if gone.done() else DeadlineExceeded("The request took longer than it was allowed to.")
+        raise ClientDisconnect if gone.done() else DeadlineExceeded
     finally:
         await cancel(task, gone)
+
+
+def seconds_to(deadline: float | None) -> float | None:
+    """How long it is until a time of the running event loop's clock; None: it never comes."""
+    return None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
 
 
 async def cancel(*tasks: asyncio.Future[Any]) -> None:

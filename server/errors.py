@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from backends.base import BackendError, ContextLengthExceeded, EngineUnavailable, InvalidRequest
-from server.generation import DeadlineExceeded
+from server.connection import DeadlineExceeded
 
 log = logging.getLogger("paddock.errors")
 
@@ -129,6 +129,12 @@ async def _answer(request: Request, error: Exception) -> Response:
     return answer.response()
 
 
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """Starlette raises it again behind this answer, so the HTTP server logs where it came from."""
+    log.error("%s %s failed unexpectedly", request.method, request.url.path)
+    return as_api_error(error).response()
+
+
 async def _nobody(request: Request, error: Exception) -> Response:
     """The client has gone; the status (nginx's for this) is for access logs only."""
     return Response(status_code=499)
@@ -140,6 +146,6 @@ HANDLERS: Mapping[Any, Any] = {
     DeadlineExceeded: _answer,
     HTTPException: _answer,
     ClientDisconnect: _nobody,
-    Exception: _answer,
+    Exception: _unexpected,
 }
 """For Starlette's `exception_handlers`."""

@@ -1,11 +1,10 @@
 """The run of one request: a backend's token chunks in, text deltas per choice out.
 
-Routes are built on this. It knows text, stop strings and deadlines, but neither HTTP nor OpenAI's wire format.
+Routes are built on this. It knows text and stop strings, but neither HTTP nor OpenAI's wire format.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -61,10 +60,10 @@ class Usage(msgspec.Struct):
     prompt_tokens: int
     cached_tokens: int = 0
     completion_tokens: int = 0
-
-
-class DeadlineExceeded(Exception):
-    """The request's time is over; what it had left to do has been cancelled."""
+    accepted_prediction_tokens: int = 0
+    """Of the request's prediction: those that came true, in each choice."""
+    rejected_prediction_tokens: int = 0
+    """The others. Like the accepted ones, they are summed over the choices."""
 
 
 class Generation:
@@ -76,55 +75,51 @@ class Generation:
         request: GenerateRequest,
         *,
         stop: Sequence[str] = (),
-        deadline: float | None = None,
         special: bool = False,
     ) -> None:
-        """`deadline` is a time of the running event loop's clock; `special` renders control tokens as text."""
+        """`special` renders control tokens as text."""
         self._backend = backend
         self._request = request
-        self._deadline = deadline
         strings = StopStrings(stop)
         info = backend.tokenizer.info
         self._open = {i: _Choice(i, info, StopMatcher(strings), special) for i in range(request.n)}
-        self.usage = Usage(prompt_tokens=len(request.prompt))
+        self.usage = Usage(len(request.prompt), rejected_prediction_tokens=request.n * len(request.prediction))
         self.timings = Timings()
 
     async def events(self) -> AsyncGenerator[TextDelta | PromptProgress, None]:
         """Run it. Close the iterator (`contextlib.aclosing`) to cancel what is left at once.
 
-        Raises DeadlineExceeded, and BackendError or a subclass of it.
+        Raises BackendError or a subclass of it.
         """
         self.timings.start()
         source = cast("AsyncGenerator[GenerationEvent, None]", self._backend.generate(self._request))
         async with aclosing(source):
-            while self._open:
-                event = await self._next(source)
-                if event is None:
-                    break
+            async for event in source:
                 if isinstance(event, PromptProgress):
                     self._count_prompt(event)
                     yield event
                 elif (delta := self._take(event)) is not None:
                     yield delta
+                if not self._open:
+                    return
+        if self._open:
+            raise BackendError("the engine ended the request before it was complete")
 
     def end(self, index: int) -> None:
         """Stop a choice, for a reason of the caller's own. Deltas of it that were there already may still come."""
         if self._open.pop(index, None) is not None:
             self._backend.cancel(self._request.id, index)
 
-    async def _next(self, source: AsyncGenerator[GenerationEvent, None]) -> GenerationEvent | None:
-        """None: `end` has left nothing to wait for."""
-        try:
-            async with asyncio.timeout_at(self._deadline) as timer:
-                return await anext(source)
-        except StopAsyncIteration:
-            if not self._open:
-                return None
-            raise BackendError("the engine ended the request before it was complete") from None
-        except TimeoutError as error:
-            if not timer.expired():
-                raise
-            raise DeadlineExceeded("The request took longer than it was allowed to.") from error
+    def _count(self, chunk: TokenChunk, used: int) -> None:
+        """So many of the chunk's tokens are part of the choice; none after a stop string."""
+        self.usage.completion_tokens += used
+        self.timings.predicted(used)
+        if chunk.came_true is not None:
+            came_true = sum(chunk.came_true[:used])
+            self.usage.accepted_prediction_tokens += came_true
+            self.usage.rejected_prediction_tokens -= came_true
+        if chunk.n_drafted:
+            self.timings.drafted(chunk.n_drafted, min(chunk.n_accepted, used))
 
     def _count_prompt(self, progress: PromptProgress) -> None:
         self.usage.cached_tokens = progress.cached
@@ -137,8 +132,7 @@ class Generation:
             return None
         before = choice.count
         delta = choice.take(chunk)
-        self.usage.completion_tokens += choice.count - before
-        self.timings.predicted(choice.count - before)
+        self._count(chunk, choice.count - before)
         if delta.finish_reason is not None:
             del self._open[chunk.index]
             if delta.stop_string is not None:

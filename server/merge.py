@@ -17,6 +17,11 @@ _AHEAD = 64
 
 async def merge(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[tuple[int, T], None]:
     """Items as they come, with the index of their source. The first failure ends it; all sources are closed."""
+    if len(sources) == 1:  # as nearly always: nothing to wait for beside it
+        async with aclosing(sources[0]) as only:
+            async for single in only:
+                yield 0, single
+        return
     queue: asyncio.Queue[tuple[int, T] | Exception | None] = asyncio.Queue(_AHEAD)
 
     async def pump(index: int, source: AsyncGenerator[T, None]) -> None:

@@ -11,6 +11,8 @@ from backends.base import Backend, BackendError, GenerateRequest, GenerationEven
 from server.metrics import Metrics
 
 _now = time.monotonic
+TELL_SECONDS = 0.5
+"""How long tokens are counted before the metrics learn of them: telling them of each costs more than counting it."""
 
 
 class ObservedBackend:
@@ -64,6 +66,9 @@ class _Watch:
         self._last: dict[int, float | None] = dict.fromkeys(range(request.n))
         """When each unfinished sequence had its last token; None before its first."""
         self._generated = [0] * request.n
+        self._untold_tokens = 0
+        self._untold_gaps: list[float] = []
+        self._told = self._started
         self._complete = True
 
     def take(self, event: GenerationEvent) -> None:
@@ -79,6 +84,7 @@ class _Watch:
 
     def close(self, unfinished: str) -> None:
         """Nothing more comes; `unfinished` is what became of the sequences that had not ended."""
+        self._tell()
         for index in list(self._last):
             self._complete = False
             self._end(index, unfinished)
@@ -96,15 +102,25 @@ class _Watch:
             now = _now()
             last = self._last[chunk.index]
             if last is not None:
-                self._metrics.inter_token_latency.observe(now - last)
+                self._untold_gaps.append(now - last)
             elif self._first_token:
                 self._first_token = False
                 self._metrics.time_to_first_token.observe(now - self._started)
             self._last[chunk.index] = now
             self._generated[chunk.index] += len(chunk.tokens)
-            self._metrics.generation_tokens.inc(len(chunk.tokens))
+            self._untold_tokens += len(chunk.tokens)
+            if now - self._told > TELL_SECONDS:
+                self._told = now
+                self._tell()
         if chunk.finish_reason is not None:
             self._end(chunk.index, chunk.finish_reason)
+
+    def _tell(self) -> None:
+        for gap in self._untold_gaps:
+            self._metrics.inter_token_latency.observe(gap)
+        self._untold_gaps.clear()
+        self._metrics.generation_tokens.inc(self._untold_tokens)
+        self._untold_tokens = 0
 
     def _end(self, index: int, reason: str) -> None:
         if index not in self._last:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from backends.base import Tokenizer, TokenizerInfo
+from backends.base import Backend, Tokenizer, TokenizerInfo
 from server.errors import context_length_exceeded, invalid
 from server.fim import fim_prompt, markers
 
@@ -35,6 +35,13 @@ async def infill_tokens(tokenizer: Tokenizer, prompt: str | Sequence[int], suffi
         before = await completion_tokens(tokenizer, prompt, "prompt")
     after = await tokenizer.encode(suffix, add_special=False, parse_special=False)
     return fim_prompt(tokenizer.info, marks, before, after)
+
+
+async def prediction_tokens(backend: Backend, text: str) -> list[int]:
+    """What a client expects the answer to be; of a longer text as many tokens as the context has. Markup in it counts
+    as such, as it does in what the model says."""
+    tokens = await backend.tokenizer.encode(text, add_special=False, parse_special=True) if text else []
+    return tokens[: backend.model.n_ctx]
 
 
 def room_for(n_ctx: int, prompt: int, limit: int | None, *, asked: bool, param: str) -> int:

@@ -11,6 +11,7 @@ import logging
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 from backends.base import (
@@ -35,7 +36,7 @@ from backends.base import (
     TokenChunk,
 )
 
-from .channel import AsyncChannel
+from .async_channel import AsyncChannel
 from .tokenizer import TokenizerClient
 
 STOP_TIMEOUT = 10.0
@@ -45,16 +46,32 @@ log = logging.getLogger("paddock.engine")
 
 
 class _Run:
-    """A request in flight: its events, and which of its sequences still go on."""
+    """A request in flight: what has come for it, until it is taken, and which of its sequences still go on.
+
+    One task takes, so that this is less than a queue: it runs for every token.
+    """
 
     def __init__(self, n: int) -> None:
-        self.events: asyncio.Queue[GenerationEvent | BackendError | None] = asyncio.Queue()
         self.unfinished = set(range(n))
+        self._events: deque[GenerationEvent | BackendError | None] = deque()
+        self._taker: asyncio.Future[None] | None = None
+
+    def put(self, event: GenerationEvent | BackendError | None) -> None:
+        """None: nothing more comes."""
+        self._events.append(event)
+        if self._taker is not None and not self._taker.done():
+            self._taker.set_result(None)
+
+    async def take(self) -> GenerationEvent | BackendError | None:
+        while not self._events:
+            self._taker = asyncio.get_running_loop().create_future()
+            await self._taker
+        return self._events.popleft()
 
     def end(self, index: int) -> None:
         self.unfinished.discard(index)
         if not self.unfinished:
-            self.events.put_nowait(None)
+            self.put(None)
 
 
 class LlamaCppBackend:
@@ -67,6 +84,7 @@ class LlamaCppBackend:
         self.options = options
         self.stats = EngineStats()
         self._runs: dict[str, _Run] = {}
+        self._launched = False
         self._ready = False
         self._stopping = False
         self.died: asyncio.Event = asyncio.Event()
@@ -81,8 +99,8 @@ class LlamaCppBackend:
         """The engine's process id, for whoever watches processes."""
         return self._process.pid
 
-    async def start(self, on_progress: Callable[[float], None] = lambda _fraction: None) -> None:
-        """Load the model. Raises ModelLoadError; nothing is left running then."""
+    def launch(self) -> None:
+        """Start the processes; they load the model while this one does something else before it awaits `start`."""
         parent, child = socket.socketpair()
         with child:
             self._process = subprocess.Popen(
@@ -90,16 +108,26 @@ class LlamaCppBackend:
                 pass_fds=[child.fileno()],
                 stdin=subprocess.DEVNULL,
             )
-        self._channel: AsyncChannel[EngineEvent] = await AsyncChannel.open(parent, EngineEvent)
+        self._channel: AsyncChannel[EngineEvent] = AsyncChannel(parent, EngineEvent)
         self._channel.send(self.options)
-        tokenizer = asyncio.create_task(TokenizerClient.start(self.options.model_path, verbose=self.options.verbose))
+        self.tokenizer = TokenizerClient(self.options.model_path, verbose=self.options.verbose)
+        self.tokenizer.launch()
+        self._launched = True
+
+    async def start(self, on_progress: Callable[[float], None] = lambda _fraction: None) -> None:
+        """Load the model. Raises ModelLoadError; nothing is left running then."""
+        if not self._launched:
+            self.launch()
+        await self._channel.open()
+        tokenizer = asyncio.create_task(self.tokenizer.loaded())
         try:
             self.model = await self._loaded(on_progress)
-            self.tokenizer = await tokenizer
+            await tokenizer
         except BaseException:
             await self._end_process()
-            if not tokenizer.cancel() and not tokenizer.exception():
-                await tokenizer.result().stop()
+            tokenizer.cancel()
+            await asyncio.gather(tokenizer, return_exceptions=True)
+            await self.tokenizer.stop()
             raise
         self._ready = True
         self._supervisor = asyncio.create_task(self._supervise())
@@ -123,7 +151,7 @@ class LlamaCppBackend:
         run = self._runs[request.id] = _Run(request.n)
         try:
             self._channel.send(request)
-            while (event := await run.events.get()) is not None:
+            while (event := await run.take()) is not None:
                 if isinstance(event, BackendError):
                     raise event
                 yield event
@@ -141,7 +169,7 @@ class LlamaCppBackend:
     # --- parts ---
 
     async def _loaded(self, on_progress: Callable[[float], None]) -> ModelInfo:
-        async for event in self._channel:
+        while (event := await self._channel.receive()) is not None:
             if isinstance(event, LoadProgress):
                 on_progress(event.fraction)
             elif isinstance(event, LoadFailed):
@@ -153,35 +181,38 @@ class LlamaCppBackend:
 
     async def _supervise(self) -> None:
         """Hand events to the requests they belong to, until the engine's socket ends."""
-        async for event in self._channel:
-            if isinstance(event, StepEvents):
-                for item in event.events:
-                    self._dispatch(item)
-            elif isinstance(event, EngineStats):
-                self.stats = event
+        await self._channel.each(self._take)
         self._ready = False
         if self._stopping:
             return
         status = await asyncio.to_thread(self._process.wait)
         log.error("the engine process ended (%s)", _reason(status))
         for run in self._runs.values():
-            run.events.put_nowait(EngineUnavailable("the engine process ended while it worked on this request"))
+            run.put(EngineUnavailable("the engine process ended while it worked on this request"))
         self.died.set()
+
+    def _take(self, event: EngineEvent) -> None:
+        if isinstance(event, StepEvents):
+            for item in event.events:
+                self._dispatch(item)
+        elif isinstance(event, EngineStats):
+            self.stats = event
 
     def _dispatch(self, event: TokenChunk | PromptProgress | RequestFailed) -> None:
         run = self._runs.get(event.id)
         if run is None:
             return
-        if isinstance(event, RequestFailed):
+        if isinstance(event, TokenChunk):
+            if event.index in run.unfinished:
+                run.put(event)
+                if event.finish_reason is not None:
+                    run.end(event.index)
+        elif isinstance(event, PromptProgress):
+            run.put(event)
+        else:
             kind = InvalidRequest if event.code == "invalid_request" else BackendError
             run.unfinished.clear()
-            run.events.put_nowait(kind(event.message))
-        elif isinstance(event, PromptProgress):
-            run.events.put_nowait(event)
-        elif event.index in run.unfinished:
-            run.events.put_nowait(event)
-            if event.finish_reason is not None:
-                run.end(event.index)
+            run.put(kind(event.message))
 
     async def _end_process(self) -> None:
         """Wait for the engine to end; end it if it won't."""

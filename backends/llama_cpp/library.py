@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections import deque
-from importlib import metadata
 
 import llama_cpp.llama_cpp as C
 import msgspec
@@ -86,6 +85,8 @@ def last_error() -> str | None:
 
 def versions() -> Versions:
     """What is installed."""
+    from importlib import metadata  # costs as much as the binding, and the tokenizer's process never asks
+
     binding = metadata.version(BINDING)
     return Versions(
         binding=binding, llama_cpp=C.llama_version().decode(), commit=_built_commit() or COMMITS.get(binding, "unknown")

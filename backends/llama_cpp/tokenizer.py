@@ -19,8 +19,8 @@ import msgspec
 
 from backends.base import BackendError, EngineUnavailable, InvalidRequest, LoadFailed, ModelLoadError, TokenizerInfo
 
-from .channel import AsyncChannel
-from .tokenizer_process import Encode, Encoded, EncodeFailed, Forget, Ready, TokenizerEvent
+from .async_channel import AsyncChannel
+from .tokenizer_messages import Encode, Encoded, EncodeFailed, Forget, Ready, TokenizerEvent
 
 CRASHES_ALLOWED = 1
 RESTART_DELAYS = (0.0, 0.2, 1.0, 5.0, 30.0)
@@ -109,13 +109,13 @@ class TokenizerClient:
     info: TokenizerInfo
     _process: subprocess.Popen[bytes]
     _channel: AsyncChannel[TokenizerEvent]
-    _supervisor: asyncio.Task[None]
 
     def __init__(self, path: str, *, verbose: bool = False, time_limit: float = TIME_LIMIT) -> None:
         self._path, self._verbose, self._time_limit = path, verbose, time_limit
         self._jobs = _Jobs(lambda message: self._channel.send(message))
         self._last_id = 0
         self._starts = 0
+        self._supervisor: asyncio.Task[None] | None = None
         self._stopped = False
 
     @classmethod
@@ -125,10 +125,22 @@ class TokenizerClient:
         `time_limit`: seconds after which a text fails.
         """
         client = cls(path, verbose=verbose, time_limit=time_limit)
-        client.info = await client._spawn()
-        client._jobs.up = True
-        client._supervisor = asyncio.create_task(client._supervise())
+        client.launch()
+        await client.loaded()
         return client
+
+    def launch(self) -> None:
+        """Start the process; it loads while this one does something else before it awaits `loaded`."""
+        parent, child = socket.socketpair()
+        with child:
+            self._process = self._popen(child.fileno())
+        self._channel = AsyncChannel(parent, TokenizerEvent)
+
+    async def loaded(self) -> None:
+        """Wait for what `launch` has started. Raises ModelLoadError; nothing is left running then."""
+        self.info = await self._greeting()
+        self._jobs.up = True
+        self._supervisor = asyncio.create_task(self._supervise())
 
     async def encode(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """The tokens of `text`; a lone surrogate in it counts as U+FFFD. Raises BackendError."""
@@ -146,9 +158,10 @@ class TokenizerClient:
     async def stop(self) -> None:
         """End the process; texts still in it fail."""
         self._stopped = True
-        self._supervisor.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._supervisor
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._supervisor
         await self._reap()
         self._jobs.fail_all("the tokenizer has been stopped")
 
@@ -157,18 +170,6 @@ class TokenizerClient:
         """The process's id; another one after a restart."""
         return self._process.pid
 
-    async def _spawn(self) -> TokenizerInfo:
-        """Start the process and wait until it can encode."""
-        parent, child = socket.socketpair()
-        with child:
-            self._process = self._popen(child.fileno())
-        self._channel = await AsyncChannel.open(parent, TokenizerEvent)
-        try:
-            return await self._loaded()
-        except BaseException:
-            await self._reap()
-            raise
-
     def _popen(self, fd: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "backends.llama_cpp.tokenizer_process", str(fd), self._path]
         command.append(str(self._time_limit))
@@ -176,13 +177,19 @@ class TokenizerClient:
             command.append("--verbose")
         return subprocess.Popen(command, pass_fds=[fd], stdin=subprocess.DEVNULL)
 
-    async def _loaded(self) -> TokenizerInfo:
-        async for message in self._channel:
+    async def _greeting(self) -> TokenizerInfo:
+        """What the process says first. If it is a failure, or nothing, the process is ended."""
+        try:
+            await self._channel.open()
+            message = await self._channel.receive()
             if isinstance(message, Ready):
                 return message.info
             if isinstance(message, LoadFailed):
                 raise ModelLoadError(message.message)
-        raise ModelLoadError(f"cannot load the vocabulary of {self._path}: the tokenizer process died")
+            raise ModelLoadError(f"cannot load the vocabulary of {self._path}: the tokenizer process died")
+        except BaseException:
+            await self._reap()
+            raise
 
     async def _reap(self) -> int:
         """End the process if it hasn't ended; returns its exit status."""
@@ -195,8 +202,7 @@ class TokenizerClient:
 
     async def _supervise(self) -> None:
         while True:
-            async for message in self._channel:
-                self._take(message)
+            await self._channel.each(self._take)
             self._jobs.crashed()
             log.warning("the tokenizer process died (status %d)", await self._reap())
             while not await self._restart():
@@ -215,7 +221,8 @@ class TokenizerClient:
         await asyncio.sleep(RESTART_DELAYS[min(self._starts, len(RESTART_DELAYS) - 1)])
         self._starts += 1
         try:
-            info = await self._spawn()
+            self.launch()
+            info = await self._greeting()
         except ModelLoadError as error:
             log.error("%s", error)
             return False

@@ -20,11 +20,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-import msgspec
-
-from backends.base import InvalidRequest, LoadFailed, ModelLoadError, TokenizerInfo
+from backends.base import InvalidRequest, LoadFailed, ModelLoadError
 
 from .channel import Channel
+from .tokenizer_messages import Encode, Encoded, EncodeFailed, Forget, Ready, TokenizerCommand
 from .vocab import Vocabulary
 
 LANES = (32 << 10, 1 << 20, sys.maxsize)
@@ -33,39 +32,6 @@ STACK_PER_BYTE = 1024
 STACK_LEAST = 8 << 20
 TOOK_TOO_LONG = 3
 """The exit status after a text that exceeded the time limit."""
-
-
-class Encode(msgspec.Struct, frozen=True, tag="encode"):
-    """Tokenize UTF-8 `text`."""
-
-    id: int
-    text: bytes
-    add_special: bool
-    parse_special: bool
-
-
-class Forget(msgspec.Struct, frozen=True, tag="forget"):
-    """Nobody waits for this one any more: skip it if it has not begun. It is answered all the same."""
-
-    id: int
-
-
-class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    info: TokenizerInfo
-
-
-class Encoded(msgspec.Struct, frozen=True, tag="encoded"):
-    id: int
-    tokens: list[int]
-
-
-class EncodeFailed(msgspec.Struct, frozen=True, tag="encode_failed"):
-    id: int
-    message: str
-
-
-TokenizerCommand = Encode | Forget
-TokenizerEvent = Ready | Encoded | EncodeFailed | LoadFailed
 
 
 class Worker:

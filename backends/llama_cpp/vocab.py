@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 
 import llama_cpp.llama_cpp as C
 
@@ -35,7 +36,7 @@ class Vocabulary:
         vocab = self._vocab
         ids = range(C.llama_vocab_n_tokens(vocab)) if self._spells else range(0)
         return TokenizerInfo(
-            pieces=[self._piece(token) for token in ids],
+            pieces=self._pieces(ids),
             control_tokens=frozenset(t for t in ids if C.llama_vocab_get_attr(vocab, t) & MARKUP),
             eog_tokens=frozenset(t for t in ids if C.llama_vocab_is_eog(vocab, t)),
             bos=_known(C.llama_vocab_bos(vocab)),
@@ -69,13 +70,16 @@ class Vocabulary:
             del found[0]  # the text brought its own; llama.cpp warns of the second and keeps it
         return found
 
-    def _piece(self, token: int) -> bytes:
+    def _pieces(self, ids: Iterable[int]) -> list[bytes]:
         buffer = ctypes.create_string_buffer(64)
-        length = C.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, True)
-        if length < 0:
-            buffer = ctypes.create_string_buffer(-length)
+        pieces: list[bytes] = []
+        for token in ids:
             length = C.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, True)
-        return buffer.raw[:length]
+            if length < 0:
+                buffer = ctypes.create_string_buffer(-length)
+                length = C.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, True)
+            pieces.append(buffer.raw[:length])
+        return pieces
 
 
 def _known(token: int) -> int | None:

@@ -23,6 +23,11 @@ class LineLimits:
         """Characters of the present line's indentation so far; None in its text, and in the first line."""
         self.has_new_line = False
 
+    @property
+    def active(self) -> bool:
+        """Whether there is a limit at all."""
+        return self._n_indent > 0 or self._max_seconds > 0
+
     def take(self, text: str) -> tuple[str, bool]:
         """More text. What to keep of it, and whether a limit ends the choice there."""
         if text and self._first_text is None:

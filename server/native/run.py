@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from codecs import getincrementaldecoder
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ class _Choice:
     tokens: list[TokenText] = field(default_factory=list)
     stop_type: StopType = "none"
     stopping_word: str = ""
+    unused: int = 0
+    """Tokens that came together with the one at which a limit ended the choice."""
 
     @property
     def ended(self) -> bool:
@@ -83,9 +86,7 @@ def wanted_tokens(state: AppState, body: NativeOptions) -> int | None:
     return None if limit == -1 else limit
 
 
-async def prepare(
-    state: AppState, backend: Backend, body: NativeOptions, prompts: Sequence[list[int]], deadline: float | None
-) -> Run:
+async def prepare(state: AppState, backend: Backend, body: NativeOptions, prompts: Sequence[list[int]]) -> Run:
     """Raises a 400 for a prompt that leaves no room in the context."""
     # the biases' form is llama-server's, which `sampling_params` doesn't know
     sampling = await sampling_params(
@@ -111,7 +112,7 @@ async def prepare(
         run.prompts.append(
             _Prompt(
                 tokens,
-                Generation(backend, request, stop=body.stop_strings, deadline=deadline),
+                Generation(backend, request, stop=body.stop_strings),
                 [_Choice(number * n + i, limit) for i, limit in enumerate(limits)],
                 clipped=wanted is None or wanted > request.max_tokens,
             )
@@ -125,7 +126,8 @@ async def answer(run: Run) -> bytes:
     async with aclosing(merge([prompt.generation.events() for prompt in run.prompts])) as events:
         async for number, event in events:
             if isinstance(event, TextDelta):
-                _take(run.prompts[number], event)
+                for delta in _deltas(run.prompts[number], event):
+                    _take(run.prompts[number], delta)
     for prompt in run.prompts:
         for choice in prompt.choices:
             final = _final(run, prompt, choice)
@@ -149,18 +151,32 @@ async def pieces(run: Run) -> AsyncGenerator[bytes, None]:
                     yield _progress(run, prompt, event)
                 continue
             choice = prompt.choices[event.index]
-            if (text := _take(prompt, event)) is None:
-                continue
-            if text or event.tokens:
-                yield _piece(run, prompt, choice, text, event.tokens)
+            for delta in _deltas(prompt, event):
+                if (text := _take(prompt, delta)) is not None and (text or delta.tokens):
+                    yield _piece(run, prompt, choice, text, delta.tokens)
             if choice.ended:
                 yield sse.event(selected(_final(run, prompt, choice), body.response_fields or ()))
+
+
+def _deltas(prompt: _Prompt, delta: TextDelta) -> list[TextDelta]:
+    """The same, a token at a time if that matters: a line limit ends the choice at a token, and a step may bring
+    several (speculative decoding)."""
+    if len(delta.tokens) < 2 or not prompt.choices[delta.index].limits.active:
+        return [delta]
+    decode = getincrementaldecoder("utf-8")("replace").decode
+    texts = [decode(token.bytes) for token in delta.tokens]
+    if "".join(texts) != delta.text:  # markup that isn't shown, or a character that isn't one
+        return [delta]
+    parts = [TextDelta(delta.index, text, [token]) for text, token in zip(texts, delta.tokens, strict=True)]
+    parts[-1] = msgspec.structs.replace(delta, text=parts[-1].text, tokens=parts[-1].tokens)
+    return parts
 
 
 def _take(prompt: _Prompt, delta: TextDelta) -> str | None:
     """Add to the choice; what is to be kept of the text, or None if the choice has ended before."""
     choice = prompt.choices[delta.index]
     if choice.ended:
+        choice.unused += len(delta.tokens)
         return None
     text, ended = choice.limits.take(delta.text)
     choice.texts.append(text)
@@ -179,7 +195,7 @@ def _take(prompt: _Prompt, delta: TextDelta) -> str | None:
 def _predicted(prompt: _Prompt, choice: _Choice) -> int:
     """Tokens generated so far. With several choices, a stop string's own ones don't count."""
     if len(prompt.choices) == 1 and choice.ended:
-        return prompt.generation.usage.completion_tokens
+        return prompt.generation.usage.completion_tokens - choice.unused
     return len(choice.tokens)
 
 

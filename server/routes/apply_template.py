@@ -7,17 +7,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.body import read_json
+from server.body import read_body
 from server.connection import unless_gone
 from server.rendering import rendered
 from server.schemas.native import ApplyTemplateRequest
-from server.schemas.validation import validate
 from server.state import state_of
 
 
 async def apply_template(request: Request) -> Response:
     state = state_of(request)
-    body = validate(ApplyTemplateRequest, await read_json(request, state.max_body_bytes))
+    body = await read_body(ApplyTemplateRequest, request, state.max_body_bytes)
     state.loaded()
     prompt = await unless_gone(
         request,

@@ -15,10 +15,10 @@ from starlette.routing import Route
 
 from backends.base import FinishReason, GenerateRequest, PromptProgress
 from server import sse
-from server.body import read_json
+from server.body import read_body
 from server.connection import unless_gone
 from server.generation import Generation, TextDelta, TokenText
-from server.prompt import chat_tokens, room_for
+from server.prompt import chat_tokens, prediction_tokens, room_for
 from server.rendering import rendered
 from server.sampling import sampling_params
 from server.schemas.chat import ChatCompletionRequest
@@ -32,22 +32,21 @@ from server.schemas.chat_response import (
 )
 from server.schemas.logprobs import ChatLogprobs, chat_logprobs
 from server.schemas.rules import check_chat
-from server.schemas.usage import progress_of, usage
-from server.schemas.validation import validate
+from server.schemas.usage import Usage, progress_of, usage
 from server.state import AppState, fingerprint, state_of
 
 
 async def chat_completions(request: Request) -> Response:
     state = state_of(request)
-    body = validate(ChatCompletionRequest, await read_json(request, state.max_body_bytes))
+    body = await read_body(ChatCompletionRequest, request, state.max_body_bytes)
     check_chat(body)
     state.check_model(body.model)
     deadline = state.deadline()
-    chat = await unless_gone(request, _prepare(state, body, deadline), deadline)
+    chat = await unless_gone(request, _prepare(state, body), deadline)
     if body.stream:
         ping = state.sse_ping_interval if body.sse_ping_interval is None else body.sse_ping_interval
-        return await sse.stream(request, _chunks(chat), ping=ping)
-    answer = await unless_gone(request, _answer(chat))
+        return await sse.stream(request, _chunks(chat), ping=ping, deadline=deadline)
+    answer = await unless_gone(request, _answer(chat), deadline)
     return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
@@ -62,7 +61,7 @@ class _Chat:
     created: int
 
 
-async def _prepare(state: AppState, body: ChatCompletionRequest, deadline: float | None) -> _Chat:
+async def _prepare(state: AppState, body: ChatCompletionRequest) -> _Chat:
     backend = state.loaded()
     prompt = await rendered(state, body.messages, body.add_generation_prompt, body.chat_template_kwargs)
     tokens = await chat_tokens(backend.tokenizer, prompt)
@@ -78,8 +77,9 @@ async def _prepare(state: AppState, body: ChatCompletionRequest, deadline: float
         n=body.n or 1,
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         cache_prompt=body.cache_prompt is not False,
+        prediction=await prediction_tokens(backend, body.prediction.text) if body.prediction else [],
     )
-    generation = Generation(backend, request, stop=body.stop_strings, deadline=deadline)
+    generation = Generation(backend, request, stop=body.stop_strings)
     return _Chat(request.id, body, generation, fingerprint(backend.model), int(time.time()))
 
 
@@ -104,13 +104,12 @@ async def _answer(chat: _Chat) -> ChatCompletion:
         )
         for index in range(n)
     ]
-    spent = chat.generation.usage
     return ChatCompletion(
         id=chat.id,
         created=chat.created,
         model=chat.body.model,
         choices=choices,
-        usage=usage(spent.prompt_tokens, spent.cached_tokens, spent.completion_tokens),
+        usage=_usage(chat),
         system_fingerprint=chat.fingerprint,
         service_tier="default" if chat.body.service_tier is not None else None,
         timings=chat.generation.timings.as_dict(),
@@ -159,7 +158,7 @@ def _chunk(
         service_tier="default" if body.service_tier is not None else None,
     )
     if choice is None:
-        chunk.usage = usage(spent.prompt_tokens, spent.cached_tokens, spent.completion_tokens)
+        chunk.usage = _usage(chat)
     elif body.include_usage:
         chunk.usage = None
     if timed:
@@ -169,6 +168,17 @@ def _chunk(
     if body.include_obfuscation and choice is not None and choice.delta.content:
         chunk.obfuscation = sse.padding(choice.delta.content)
     return sse.event(chunk)
+
+
+def _usage(chat: _Chat) -> Usage:
+    spent = chat.generation.usage
+    return usage(
+        spent.prompt_tokens,
+        spent.cached_tokens,
+        spent.completion_tokens,
+        spent.accepted_prediction_tokens,
+        spent.rejected_prediction_tokens,
+    )
 
 
 def _logprobs(body: ChatCompletionRequest, tokens: Iterable[TokenText]) -> ChatLogprobs | None:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from backends.base import Backend, GenerateRequest, PromptProgress
 from server import sse
-from server.body import read_json
+from server.body import read_body
 from server.connection import unless_gone
 from server.generation import Generation, TextDelta
 from server.merge import merge
@@ -27,21 +27,20 @@ from server.schemas.completion_response import Completion, CompletionChoice, Com
 from server.schemas.logprobs import completion_logprobs
 from server.schemas.rules import check_completion
 from server.schemas.usage import Timings, Usage, progress_of, usage
-from server.schemas.validation import validate
 from server.state import AppState, fingerprint, state_of
 
 
 async def completions(request: Request) -> Response:
     state = state_of(request)
-    body = validate(CompletionRequest, await read_json(request, state.max_body_bytes))
+    body = await read_body(CompletionRequest, request, state.max_body_bytes)
     check_completion(body)
     state.check_model(body.model)
     deadline = state.deadline()
-    run = await unless_gone(request, _prepare(state, body, deadline), deadline)
+    run = await unless_gone(request, _prepare(state, body), deadline)
     if body.stream:
         ping = state.sse_ping_interval if body.sse_ping_interval is None else body.sse_ping_interval
-        return await sse.stream(request, _chunks(run), ping=ping)
-    answer = await unless_gone(request, _answer(run))
+        return await sse.stream(request, _chunks(run), ping=ping, deadline=deadline)
+    answer = await unless_gone(request, _answer(run), deadline)
     return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
@@ -65,7 +64,7 @@ class _Run:
     created: int
 
 
-async def _prepare(state: AppState, body: CompletionRequest, deadline: float | None) -> _Run:
+async def _prepare(state: AppState, body: CompletionRequest) -> _Run:
     backend = state.loaded()
     run_id = f"cmpl-{uuid.uuid4().hex}"
     sampling = await sampling_params(body, backend.model.sampling_defaults, backend.tokenizer)
@@ -86,9 +85,10 @@ async def _prepare(state: AppState, body: CompletionRequest, deadline: float | N
             cache_prompt=body.cache_prompt is not False,
         )
         info = backend.tokenizer.info
-        told = Echo(info, prompt if isinstance(prompt, str) else None, tokens) if _tells(body) else None
+        text, given = (prompt, tokens) if isinstance(prompt, str) else (None, prompt)
+        told = Echo(info, text, given) if _tells(body) else None
         choices = [Choice(info, len(told.text) if told else 0) for _ in range(body.candidates)]
-        generation = Generation(backend, request, stop=body.stop_strings, deadline=deadline)
+        generation = Generation(backend, request, stop=body.stop_strings)
         prompts.append(_Prompt(generation, told if body.echo else None, choices))
     return _Run(run_id, body, prompts, fingerprint(backend.model), int(time.time()))
 

@@ -8,31 +8,30 @@ from starlette.routing import Route
 
 from backends.base import Backend
 from server import sse
-from server.body import read_json
+from server.body import read_body
 from server.connection import unless_gone
 from server.fim import ExtraFile, extra_tokens, fim_prompt, fit, markers
 from server.native.prompts import mixed_tokens
 from server.native.run import Run, answer, check, pieces, prepare, wanted_tokens
 from server.prompt import completion_tokens
 from server.schemas.native import InfillRequest, NativeCompletionRequest, NativeOptions
-from server.schemas.validation import validate
 from server.state import AppState, state_of
 
 
 async def completion(request: Request) -> Response:
     state = state_of(request)
-    body = validate(NativeCompletionRequest, await read_json(request, state.max_body_bytes))
+    body = await read_body(NativeCompletionRequest, request, state.max_body_bytes)
     _check(state, body)
     deadline = state.deadline()
-    return await _respond(request, body, await unless_gone(request, _completion(state, body, deadline), deadline))
+    return await _respond(request, body, deadline, await unless_gone(request, _completion(state, body), deadline))
 
 
 async def infill(request: Request) -> Response:
     state = state_of(request)
-    body = validate(InfillRequest, await read_json(request, state.max_body_bytes))
+    body = await read_body(InfillRequest, request, state.max_body_bytes)
     _check(state, body)
     deadline = state.deadline()
-    return await _respond(request, body, await unless_gone(request, _infill(state, body, deadline), deadline))
+    return await _respond(request, body, deadline, await unless_gone(request, _infill(state, body), deadline))
 
 
 def _check(state: AppState, body: NativeOptions) -> None:
@@ -41,7 +40,7 @@ def _check(state: AppState, body: NativeOptions) -> None:
     check(body)
 
 
-async def _completion(state: AppState, body: NativeCompletionRequest, deadline: float | None) -> Run:
+async def _completion(state: AppState, body: NativeCompletionRequest) -> Run:
     backend = state.loaded()
     prompts = []
     for number, prompt in enumerate(body.prompt):
@@ -52,13 +51,13 @@ async def _completion(state: AppState, body: NativeCompletionRequest, deadline: 
             prompts.append(
                 await mixed_tokens(backend.tokenizer, prompt, add_special=True, parse_special=True, param=param)
             )
-    return await prepare(state, backend, body, prompts, deadline)
+    return await prepare(state, backend, body, prompts)
 
 
-async def _infill(state: AppState, body: InfillRequest, deadline: float | None) -> Run:
+async def _infill(state: AppState, body: InfillRequest) -> Run:
     backend = state.loaded()
     prompt = await _infill_prompt(backend, body, wanted_tokens(state, body))
-    return await prepare(state, backend, body, [prompt], deadline)
+    return await prepare(state, backend, body, [prompt])
 
 
 async def _infill_prompt(backend: Backend, body: InfillRequest, wanted: int | None) -> list[int]:
@@ -78,12 +77,12 @@ async def _infill_prompt(backend: Backend, body: InfillRequest, wanted: int | No
     return fim_prompt(tokenizer.info, marks, before, after, context)
 
 
-async def _respond(request: Request, body: NativeOptions, run: Run) -> Response:
+async def _respond(request: Request, body: NativeOptions, deadline: float | None, run: Run) -> Response:
     if body.stream:
         default = state_of(request).sse_ping_interval
         ping = default if body.sse_ping_interval is None else body.sse_ping_interval
-        return await sse.stream(request, pieces(run), ping=ping, done=b"")
-    return Response(await unless_gone(request, answer(run)), media_type="application/json")
+        return await sse.stream(request, pieces(run), ping=ping, deadline=deadline, done=b"")
+    return Response(await unless_gone(request, answer(run), deadline), media_type="application/json")
 
 
 routes = [Route("/completion", completion, methods=["POST"]), Route("/infill", infill, methods=["POST"])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -10,18 +11,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from backends.base import TokenizerInfo
-from server.body import read_json
+from server.body import read_body
 from server.connection import unless_gone
 from server.native.prompts import check_tokens, mixed_tokens
 from server.schemas.native import DetokenizeRequest, TokenizeRequest
-from server.schemas.validation import validate
 from server.state import state_of
 from server.text.detokenizer import detokenize as text_of
 
 
 async def tokenize(request: Request) -> Response:
     state = state_of(request)
-    body = validate(TokenizeRequest, await read_json(request, state.max_body_bytes))
+    body = await read_body(TokenizeRequest, request, state.max_body_bytes)
     tokenizer = state.loaded().tokenizer
     tokens = await unless_gone(
         request,
@@ -42,10 +42,10 @@ async def tokenize(request: Request) -> Response:
 async def detokenize(request: Request) -> Response:
     """Control tokens show as their markup."""
     state = state_of(request)
-    body = validate(DetokenizeRequest, await read_json(request, state.max_body_bytes))
+    body = await read_body(DetokenizeRequest, request, state.max_body_bytes)
     info = state.loaded().tokenizer.info
     check_tokens(info, body.tokens, "tokens")
-    return _json({"content": text_of(info, body.tokens, special=True)})
+    return _json({"content": await asyncio.to_thread(text_of, info, body.tokens, special=True)})
 
 
 def _piece(info: TokenizerInfo, token: int) -> str | list[int]:

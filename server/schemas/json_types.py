@@ -20,7 +20,8 @@ T = TypeVar("T")
 class Body(BaseModel):
     """A JSON object. Properties that it does not know are ignored."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+    # built by `validate` when first used, and only those that are bodies of their own: they contain the others
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, defer_build=True)
 
 
 def _integral(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -10,6 +11,9 @@ from pydantic_core import ErrorDetails
 from server.errors import APIError, invalid
 
 M = TypeVar("M", bound=BaseModel)
+
+_building = threading.Lock()
+"""Models are built when first used, and large bodies are validated in threads."""
 
 _FREE_FORM = frozenset({"metadata", "logit_bias"})
 """Objects whose keys are the client's own: an error names the object."""
@@ -39,6 +43,9 @@ def validate(model: type[M], value: Any) -> M:
     """Raises a 400 that names the first field at fault."""
     if not isinstance(value, dict):
         raise invalid("The body must be a JSON object.", None, "invalid_type")
+    if not model.__pydantic_complete__:
+        with _building:
+            model.model_rebuild()
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -14,7 +14,7 @@ import pytest
 
 from backends.base import BackendError, EngineUnavailable, ModelLoadError
 from backends.llama_cpp.tokenizer import TokenizerClient, _Job, _Jobs
-from backends.llama_cpp.tokenizer_process import Encode, Forget
+from backends.llama_cpp.tokenizer_messages import Encode, Forget
 from tests.models.vocab import BOS, EOS, IM_END
 from tests.models.vocab_only import write_bpe, write_spm
 

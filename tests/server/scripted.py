@@ -90,6 +90,8 @@ class ScriptedBackend:
         """Seconds before the first event."""
         self.pace = 0.0
         """Seconds between steps."""
+        self.burst = 1
+        """Tokens per step: more than one where drafts come true."""
         self.fail_after: int | None = None
         """Steps until `failure` is raised."""
         self.failure: Exception = RuntimeError("scripted")
@@ -137,19 +139,30 @@ class ScriptedBackend:
         )
 
     def _step(self, request: GenerateRequest, texts: dict[int, Sequence[int]], index: int, step: int) -> TokenChunk:
-        text = texts[index]
-        over = step >= request.max_tokens
-        if over or step >= len(text):
+        text, start = texts[index], step * self.burst
+        places = range(start, min(start + self.burst, request.max_tokens, len(text)))
+        if not places:
             del texts[index]
-            reason = "length" if over else "stop"
+            reason = "length" if start >= request.max_tokens else "stop"
             return TokenChunk(id=request.id, index=index, tokens=[], logprobs=[], finish_reason=reason)  # type: ignore[arg-type]
-        token = text[step]
+        tokens = [text[place] for place in places]
         scored = None
         if request.logprobs is not None:
-            value = -(step + 1) / 2 - index
-            top = [(token, value), (ord("z"), value - 1)][: request.logprobs]
-            scored = [TokenLogprob(value, top)]
-        return TokenChunk(id=request.id, index=index, tokens=[token], logprobs=scored)
+            values = [-(place + 1) / 2 - index for place in places]
+            scored = [
+                TokenLogprob(value, [(token, value), (ord("z"), value - 1)][: request.logprobs])
+                for token, value in zip(tokens, values, strict=True)
+            ]
+        came_true = [text[place] == p for place, p in zip(places, request.prediction[start:], strict=False)]
+        return TokenChunk(
+            id=request.id,
+            index=index,
+            tokens=tokens,
+            logprobs=scored,
+            came_true=came_true if request.prediction else None,
+            n_drafted=self.burst - 1,
+            n_accepted=len(tokens) - 1,
+        )
 
 
 def scripted_state(script: Script = lambda index: "hello") -> tuple[AppState, ScriptedBackend]:

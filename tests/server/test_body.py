@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import threading
@@ -12,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from server.body import LARGE, MAX_DEPTH, MAX_VALUES, parse_json, read_json
+from server.body import LARGE, MAX_DEPTH, MAX_VALUES, parse_json, read_body
 from server.errors import APIError
+from server.schemas.json_types import Body
 
 MALFORMED = {
     "empty": b"",
@@ -63,6 +65,10 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
         parse_json(data)
 
 
+class Anything(Body):
+    a: Any = None
+
+
 def _request(chunks: list[bytes], headers: dict[str, str]) -> Request:
     messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
     messages.append({"type": "http.request", "body": b"", "more_body": False})
@@ -75,7 +81,8 @@ def _request(chunks: list[bytes], headers: dict[str, str]) -> Request:
 
 
 async def test_joins_chunks() -> None:
-    assert await read_json(_request([b'{"a"', b": 1}"], {"content-encoding": "identity"}), 100) == {"a": 1}
+    request = _request([b'{"a"', b": 1}"], {"content-encoding": "identity"})
+    assert (await read_body(Anything, request, 100)).a == 1
 
 
 @pytest.mark.parametrize(
@@ -89,18 +96,33 @@ async def test_joins_chunks() -> None:
 )
 async def test_refused_unread(chunks: list[bytes], headers: dict[str, str], status: int) -> None:
     with pytest.raises(APIError) as caught:
-        await read_json(_request(chunks, headers), 100)
+        await read_body(Anything, _request(chunks, headers), 100)
     assert caught.value.status == status
+
+
+async def test_an_upload_that_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.body.STALL_SECONDS", 0.1)
+    pauses = [0.06, 0.06, 0.06, 5]
+
+    async def receive() -> Any:
+        await asyncio.sleep(pauses.pop(0))
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    request = Request({"type": "http", "method": "POST", "path": "/", "headers": []}, receive)
+    with pytest.raises(APIError) as caught:
+        await read_body(Anything, request, 100)
+    assert (caught.value.status, caught.value.code) == (408, "request_timeout")
+    assert not pauses
 
 
 async def test_values_without_end_are_refused_unparsed() -> None:
     body = b"[" + b"0," * MAX_VALUES + b"0]"
     with pytest.raises(APIError) as caught:
-        await read_json(_request([body], {}), len(body))
+        await read_body(Anything, _request([body], {}), len(body))
     assert (caught.value.status, caught.value.code) == (413, "request_too_large")
 
 
-async def test_a_large_body_is_parsed_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_body_is_read_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = []
 
     def parse(body: bytes) -> Any:
@@ -108,6 +130,7 @@ async def test_a_large_body_is_parsed_beside_the_event_loop(monkeypatch: pytest.
         return parse_json(body)
 
     monkeypatch.setattr("server.body.parse_json", parse)
-    assert await read_json(_request([b'"', b"a" * LARGE, b'"'], {}), 2 * LARGE) == "a" * LARGE
-    assert await read_json(_request([b"{}"], {}), LARGE) == {}
+    large = _request([b'{"a": "', b"a" * LARGE, b'"}'], {})
+    assert (await read_body(Anything, large, 2 * LARGE)).a == "a" * LARGE
+    assert (await read_body(Anything, _request([b"{}"], {}), LARGE)).a is None
     assert [thread is threading.main_thread() for thread in threads] == [False, True]

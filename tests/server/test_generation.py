@@ -1,4 +1,4 @@
-"""A request's run, on a backend that replays a script: deltas, stop strings, deadlines, cancelling, counting."""
+"""A request's run, on a backend that replays a script: deltas, stop strings, cancelling, counting."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from backends.base import (
     TokenizerInfo,
     TokenLogprob,
 )
-from server.generation import DeadlineExceeded, Generation, TextDelta
+from server.generation import Generation, TextDelta
 
 CONTROL = 256
 
@@ -169,14 +169,6 @@ async def test_logprobs_carry_bytes() -> None:
     (token,) = delta.tokens
     assert (token.id, token.bytes, token.logprob) == (65, b"A", -0.5)
     assert token.top == [(65, b"A", -0.5), (66, b"B", -1.5)]
-
-
-async def test_a_deadline_ends_the_run_and_closes_it() -> None:
-    backend = ScriptedBackend([chunk("a")], hang=True)
-    generation = Generation(backend, request(), deadline=asyncio.get_running_loop().time() + 0.02)
-    with pytest.raises(DeadlineExceeded):
-        await collect(generation)
-    assert backend.closed
 
 
 async def test_leaving_early_closes_the_run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -213,6 +214,20 @@ async def test_deadline(stream: bool) -> None:
     assert backend.cancelled
 
 
+async def test_a_deadline_in_a_stream_is_its_last_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "PATIENCE", 0.05)
+    state, backend = scripted_state(lambda index: "hello" * 10)
+    state.request_timeout = 0.2
+    for backend.delay, backend.pace in ((5, 0), (0, 0.03)):
+        backend.cancelled = []
+        response = await chat(state, stream=True)
+        assert response.status_code == 200
+        name, data = response.text.removesuffix("\n\n").split("\n\n")[-1].split("\n")
+        assert name == "event: error"
+        assert json.loads(data.removeprefix("data: "))["error"]["code"] == "deadline_exceeded"
+        assert backend.cancelled
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -234,3 +249,42 @@ async def test_a_deadline_holds_for_tokenizing_too(path: str, body: Any, monkeyp
     response = await post(state, path, **body)
     assert (response.status_code, error(response)["code"]) == (504, "deadline_exceeded")
     assert not backend.requests
+
+
+@pytest.mark.parametrize("burst", [1, 3, 20])
+async def test_prediction(burst: int) -> None:
+    for content in ("help!!", [{"type": "text", "text": "help"}, {"type": "text", "text": "!!"}]):
+        state, backend = scripted_state(lambda index: "hello")
+        backend.burst = burst
+        body = (await chat(state, prediction={"type": "content", "content": content})).json()
+        assert backend.requests[0].prediction == list(b"help!!")
+        details = body["usage"]["completion_tokens_details"]
+        assert (details["accepted_prediction_tokens"], details["rejected_prediction_tokens"]) == (3, 3)
+        assert body["usage"]["completion_tokens"] == 5, "what was rejected is not among them"
+        assert ("draft_n" in body["timings"]) == (burst > 1)
+
+
+@pytest.mark.parametrize("burst", [1, 3, 20])
+async def test_prediction_counts_what_is_used_and_no_more(burst: int) -> None:
+    state, backend = scripted_state(lambda index: "hello"[index:])
+    backend.burst = burst
+    fields = {"prediction": {"type": "content", "content": "hello"}, "stop": "ll", "stream": True}
+    got = chunks(await chat(state, **fields, n=2, stream_options={"include_usage": True}))
+    usage = got[-1]["usage"]
+    assert usage["completion_tokens"] == 4 + 3
+    details = usage["completion_tokens_details"]
+    assert (details["accepted_prediction_tokens"], details["rejected_prediction_tokens"]) == (4 + 1, 10 - 5)
+
+
+@pytest.mark.parametrize("prediction", [None, {"type": "content", "content": ""}])
+async def test_an_empty_prediction_is_none(prediction: Any) -> None:
+    state, backend = scripted_state()
+    body = (await chat(state, prediction=prediction)).json()
+    assert backend.requests[0].prediction == []
+    assert body["usage"]["completion_tokens_details"]["rejected_prediction_tokens"] == 0
+
+
+async def test_a_prediction_longer_than_the_context_counts_as_far_as_the_context_goes() -> None:
+    state, backend = scripted_state()
+    await chat(state, prediction={"type": "content", "content": "x" * 1000})
+    assert len(backend.requests[0].prediction) == N_CTX

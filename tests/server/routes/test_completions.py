@@ -135,6 +135,13 @@ async def test_suffix() -> None:
     assert backend.requests[1].prompt == [BOS, 97]
 
 
+@pytest.mark.parametrize("prompt", ["ab", [97, 98]])
+async def test_offsets_count_from_the_prompt_and_leave_out_the_suffix(prompt: Any) -> None:
+    state, _ = scripted_state(lambda index: "hi")
+    response = await completion(state, prompt=prompt, suffix="cdef", logprobs=0)
+    assert response.json()["choices"][0]["logprobs"]["text_offset"] == [2, 3]
+
+
 @pytest.mark.parametrize(
     ("fields", "param", "code"),
     [

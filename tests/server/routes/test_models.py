@@ -81,9 +81,13 @@ async def test_while_the_model_loads() -> None:
     assert int(response.headers["retry-after"]) > 0
 
 
-async def test_an_unexpected_exception_keeps_its_secrets() -> None:
+async def test_an_unexpected_exception_keeps_its_secrets(caplog: pytest.LogCaptureFixture) -> None:
     state, backend = scripted_state()
     backend.fail_after, backend.failure = 0, RuntimeError("secret")
     response = await chat(state)
     assert (response.status_code, error(response)["type"]) == (500, "server_error")
     assert "secret" not in response.text
+    # the HTTP server logs the traceback
+    assert [(record.getMessage(), record.exc_info) for record in caplog.records] == [
+        ("POST /v1/chat/completions failed unexpectedly", None)
+    ]

@@ -96,14 +96,16 @@ async def test_progress_and_timings() -> None:
         ({"n_predict": -1}, {"stop_type": "eos", "truncated": False}),
         ({"stop": ["b", "c"]}, {"content": "a\n ", "stop_type": "word", "stopping_word": "b", "tokens_predicted": 4}),
         ({"stop": []}, {"content": "a\n bc", "stop_type": "eos"}),
-        ({"n_indent": 2}, {"content": "a\n ", "stop_type": "limit", "has_new_line": True}),
+        ({"n_indent": 2}, {"content": "a\n ", "stop_type": "limit", "has_new_line": True, "tokens_predicted": 4}),
         ({"n_indent": 1}, {"content": "a\n bc", "stop_type": "eos"}),
         ({"return_tokens": True, "n_predict": 3}, {"tokens": [97, 10, 32]}),
     ],
 )
-async def test_how_it_ends(fields: dict[str, Any], expected: dict[str, Any]) -> None:
+@pytest.mark.parametrize("burst", [1, 2, 5])
+async def test_how_it_ends(fields: dict[str, Any], expected: dict[str, Any], burst: int) -> None:
     for stream in (False, True):
-        state, _ = scripted_state(lambda index: "a\n bc")
+        state, backend = scripted_state(lambda index: "a\n bc")
+        backend.burst = burst
         if stream:
             *pieces, final = await events(state, **fields)
             final["content"] = "".join(piece["content"] for piece in pieces)
@@ -130,6 +132,14 @@ async def test_the_servers_own_limit() -> None:
     assert (await answer(state))["content"] == "hel"
     assert (await answer(state, n_predict=-1))["content"] == "hello"
     assert (await answer(state))["truncated"] is False
+
+
+async def test_a_step_of_several_tokens_ends_at_the_line_that_is_late() -> None:
+    state, backend = scripted_state(lambda index: "abcdefghi\njklm")
+    backend.burst, backend.pace = 4, 0.02
+    final = await answer(state, t_max_predict_ms=1)
+    assert (final["content"], final["tokens_predicted"]) == ("abcdefghi\n", 10)
+    assert (final["timings"]["draft_n"], final["timings"]["draft_n_accepted"]) == (9, 9)
 
 
 async def test_t_max_predict_ms() -> None:
