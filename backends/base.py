@@ -40,6 +40,9 @@ SAMPLER_NAMES: dict[str, str] = {
 """Every spelling of a sampler's name that llama.cpp takes, and the one that we use."""
 
 FinishReason = Literal["stop", "length"]
+Drafter = Literal["draft-simple", "ngram-simple"]
+"""llama.cpp's names: a draft model; what the sequence's own tokens repeat."""
+DRAFTERS: tuple[Drafter, ...] = ("draft-simple", "ngram-simple")
 
 
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +100,9 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, tag="generate")
     prompt_logprobs: int | None = None
     """The same for the prompt's own tokens (from its second token on): switches the prefix cache off."""
     cache_prompt: bool = True
+    prediction: list[int] = []
+    """What the client expects to be generated: drafts for speculative decoding. Whatever it is, only speed depends on
+    it."""
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
@@ -144,6 +150,12 @@ class TokenChunk(msgspec.Struct, frozen=True, tag="tokens"):
     logprobs: list[TokenLogprob] | None = None
     finish_reason: FinishReason | None = None
     stop_token: int | None = None
+    came_true: list[bool] | None = None
+    """If the request has a prediction: with which of `tokens` a token of it came true, each of its tokens only once."""
+    n_drafted: int = 0
+    """Draft tokens that were computed along with the last token before these."""
+    n_accepted: int = 0
+    """How many of them came true. They lead `tokens`."""
 
 
 class RequestFailed(msgspec.Struct, frozen=True, tag="failed"):
@@ -196,6 +208,10 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True, tag="stats"):
     spills: int = 0
     restores: int = 0
     evictions: int = 0
+    drafts: int = 0
+    """Drafts verified (speculative decoding): a sequence's in one step is one."""
+    draft_tokens: int = 0
+    draft_tokens_accepted: int = 0
     steps: int = 0
     slots: list[SlotState] = []
 
@@ -263,6 +279,18 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True, tag="options"):
     tensor_split: tuple[float, ...] = ()
     cache_ram_mib: int = 8192
     """RAM for prefixes spilled from the KV pool; 0: none; -1: no limit."""
+    speculation: tuple[Drafter, ...] = DRAFTERS
+    """What may be drafted from, if at all; a request's own prediction is with any of them."""
+    draft_model_path: str | None = None
+    draft_n_max: int = 16
+    """Tokens that the draft model may draft at a time."""
+    draft_n_min: int = 0
+    """Fewer than this aren't wanted of it."""
+    draft_p_min: float = 0.0
+    """It stops before a token that it believes less likely than this."""
+    draft_n_gpu_layers: int = -1
+    draft_n_threads: int = 0
+    """0: as n_threads."""
     verbose: bool = False
     """Pass llama.cpp's own log lines on."""
 

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
-from backends.base import EngineOptions, SamplingParams
+from backends.base import DRAFTERS, Drafter, EngineOptions, SamplingParams
 from server.config_sampling import SAMPLING_FLAGS
 
 MODEL = "Model"
 HTTP = "HTTP"
 CONTEXT = "Context and batching"
 GPU = "GPU"
+SPECULATION = "Speculative decoding"
 LOGGING = "Logging"
 SAMPLING = "Sampling, where a request doesn't say (defaults are the GGUF's own, else those shown)"
 
@@ -76,6 +78,13 @@ def _layers(text: str) -> int:
 
 def _shares(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.replace("/", ",").split(","))
+
+
+def _drafters(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if set(names) - {*DRAFTERS, "none"} or ("none" in names and len(names) > 1):
+        raise ValueError(text)
+    return () if names == ("none",) else names
 
 
 Positive = Meta(ge=1)
@@ -244,6 +253,66 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ()
 
+    spec_type: Annotated[
+        tuple[Drafter, ...],
+        _flag(
+            "--spec-type",
+            SPECULATION,
+            "where to draft from, as long as it pays: draft-simple (the draft model), ngram-simple (what the text "
+            "repeats of itself); none: nowhere, requests' predictions included",
+            metavar="NAMES",
+            parse=_drafters,
+            separator=",",
+            expects=f"names separated by commas, of {', '.join(DRAFTERS)}; or none",
+            default_text=",".join(DRAFTERS),
+        ),
+    ] = DRAFTERS
+    model_draft: Annotated[
+        str | None,
+        _flag(
+            "-md --model-draft --spec-draft-model",
+            SPECULATION,
+            "the draft model's GGUF: a small model with the same vocabulary",
+            metavar="FILE",
+            default_text="none",
+        ),
+    ] = None
+    spec_draft_n_max: Annotated[
+        int,
+        Meta(ge=1, le=48),
+        _flag("--spec-draft-n-max", SPECULATION, "tokens that it drafts at a time, at most"),
+    ] = 16
+    spec_draft_n_min: Annotated[
+        int,
+        Natural,
+        _flag("--spec-draft-n-min", SPECULATION, "shorter drafts of it aren't used"),
+    ] = 0
+    spec_draft_p_min: Annotated[
+        float,
+        Meta(ge=0, le=1),
+        _flag("--spec-draft-p-min --draft-p-min", SPECULATION, "it stops at a token less probable than this"),
+    ] = 0.0
+    gpu_layers_draft: Annotated[
+        int,
+        _flag(
+            "-ngld --gpu-layers-draft --n-gpu-layers-draft --spec-draft-ngl",
+            SPECULATION,
+            "its layers kept in GPU memory: a number, or auto or all for every one",
+            parse=_layers,
+            expects="a whole number, auto or all",
+            default_text="auto",
+        ),
+    ] = -1
+    threads_draft: Annotated[
+        Threads,
+        _flag(
+            "-td --threads-draft --spec-draft-threads",
+            SPECULATION,
+            "threads that compute it",
+            default_text="as --threads",
+        ),
+    ] = -1
+
     n_predict: Annotated[
         int,
         Meta(ge=-1),
@@ -282,6 +351,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             main_gpu=self.main_gpu,
             tensor_split=self.tensor_split,
             cache_ram_mib=self.cache_ram,
+            speculation=self.spec_type,
+            draft_model_path=self.model_draft and str(Path(self.model_draft).expanduser()),
+            draft_n_max=self.spec_draft_n_max,
+            draft_n_min=self.spec_draft_n_min,
+            draft_p_min=self.spec_draft_p_min,
+            draft_n_gpu_layers=self.gpu_layers_draft,
+            draft_n_threads=max(0, self.threads_draft),
             verbose=self.log_level == "debug",
         )
 
@@ -320,4 +396,4 @@ def _settings() -> tuple[Setting, ...]:
 
 
 SETTINGS: tuple[Setting, ...] = _settings()
-GROUPS = (MODEL, HTTP, CONTEXT, GPU, SAMPLING, LOGGING)
+GROUPS = (MODEL, HTTP, CONTEXT, GPU, SPECULATION, SAMPLING, LOGGING)

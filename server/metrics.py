@@ -122,6 +122,9 @@ class _EngineCollector(Collector):
         yield self._count("prefix_cache_spills", "Prefixes copied from the KV cache to RAM.", stats.spills)
         yield self._count("prefix_cache_restores", "Prefixes copied back from RAM.", stats.restores)
         yield self._count("prompt_tokens_computed", "Prompt tokens computed, again ones included.", stats.prompt_tokens)
+        yield self._count("spec_decode_num_drafts", "Drafts verified.", stats.drafts)
+        yield self._count("spec_decode_num_draft_tokens", "Tokens drafted.", stats.draft_tokens)
+        yield self._count("spec_decode_num_accepted_tokens", "Those that came true.", stats.draft_tokens_accepted)
         yield self._count("engine_steps", "Batches computed.", stats.steps)
 
     def _gauge(self, name: str, text: str, value: float) -> Metric:

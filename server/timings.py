@@ -20,6 +20,8 @@ class Timings:
         self.cache_n = 0
         self.queued = 0.0
         self.predicted_n = 0
+        self.draft_n = self.draft_n_accepted = 0
+        """Tokens drafted (speculative decoding), and those that came true."""
 
     _now = staticmethod(time.monotonic)
 
@@ -40,6 +42,11 @@ class Timings:
             if self.prompt_ended is None:
                 self.prompt_ended = self.last_token
 
+    def drafted(self, tokens: int, accepted: int) -> None:
+        """`tokens` were drafted, of which `accepted` came true."""
+        self.draft_n += tokens
+        self.draft_n_accepted += accepted
+
     @property
     def time_to_first_token(self) -> float | None:
         """Seconds; None while the prompt is being computed."""
@@ -50,6 +57,7 @@ class Timings:
         prompt_end = self._now() if self.prompt_ended is None else self.prompt_ended
         prompt_ms = max(prompt_end - self.started - self.queued, 0.0) * 1000
         predicted_ms = (self.last_token - prompt_end) * 1000 if self.last_token is not None else 0.0
+        drafts = {"draft_n": self.draft_n, "draft_n_accepted": self.draft_n_accepted} if self.draft_n else {}
         return {
             "cache_n": self.cache_n,
             "prompt_n": self.prompt_n,
@@ -60,6 +68,7 @@ class Timings:
             "predicted_ms": predicted_ms,
             "predicted_per_token_ms": _ratio(predicted_ms, self.predicted_n),
             "predicted_per_second": _ratio(self.predicted_n * 1000, predicted_ms),
+            **drafts,
         }
 
 

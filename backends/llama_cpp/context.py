@@ -64,7 +64,8 @@ class Context:
         params.n_seq_max = min(2 * self.n_slots if whole_only else self.n_slots + 1, MAX_IDS)
         # llama.cpp aborts if either is below n_seq_max.
         params.n_batch = max(options.n_batch, params.n_seq_max)
-        params.n_outputs_max = max(MIN_OUTPUTS, params.n_seq_max)
+        # One row for each sequence, and as many again for drafts.
+        params.n_outputs_max = max(MIN_OUTPUTS, params.n_seq_max + (self.n_slots if options.speculation else 0))
         params.n_ubatch = min(options.n_ubatch, params.n_batch)
         params.n_threads = n_threads
         params.n_threads_batch = options.n_threads_batch or n_threads
@@ -96,7 +97,9 @@ class Context:
     def decode(self, spans: list[Span]) -> int:
         """Compute a batch: llama_decode's result (0: done; 1: no room, nothing changed; else see llama.h)."""
         self._n_outputs_now = sum(span.n_outputs for span in spans)
-        return int(C.llama_decode(self.handle, self._batch.fill(spans)))
+        result = int(C.llama_decode(self.handle, self._batch.fill(spans)))
+        C.llama_synchronize(self.handle)  # a GPU goes on computing: without this, steps couldn't be timed
+        return result
 
     def logits(self) -> npt.NDArray[np.float32]:
         """The last batch's logits, in batch order: float32 [outputs, n_vocab], a view until the next decode."""

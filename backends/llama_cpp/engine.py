@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from backends.base import (
     Cancel,
+    Drafter,
     EngineCommand,
     EngineStats,
+    FinishReason,
     GenerateRequest,
     PromptProgress,
     RequestFailed,
@@ -26,6 +30,7 @@ from .kv_pool import KVPool
 from .sampling import Sampler, SamplingVocab, log_probabilities
 from .scheduler import Scheduler, Work
 from .sequence import Sequence
+from .speculation import DraftModel, Speculation
 
 STATS_INTERVAL = 0.2
 """Seconds between reports while busy."""
@@ -43,14 +48,20 @@ class Engine:
         vocab: SamplingVocab,
         channel: Channel[EngineCommand],
         step_budget: float,
+        drafters: Collection[Drafter] = (),
+        draft_model: DraftModel | None = None,
     ) -> None:
-        """`step_budget`: see `Scheduler`."""
+        """`step_budget`: see `Scheduler`; `drafters` and `draft_model`: see `Speculation`."""
         self._context = context
         self._vocab = vocab
         self._ends = frozenset(vocab.eog.tolist())
         self._channel = channel
         self._pool = pool
         self._scheduler = Scheduler(pool, context.n_batch, context.n_ubatch, context.n_outputs, step_budget)
+        if not pool.traits.trimmable:
+            drafters = ()  # drafts can't be taken back
+        self._speculation = Speculation(self._scheduler.step_time, self._ends, drafters, draft_model)
+        self._scheduler.speculation = self._speculation
         self._requests: dict[str, list[Sequence]] = {}
         """Unfinished sequences by request id."""
         self._events: list[TokenChunk | PromptProgress | RequestFailed] = []
@@ -99,15 +110,18 @@ class Engine:
         n_ctx = self._context.n_ctx
         if not prompt:
             raise ValueError("the prompt has no tokens")
-        if min(prompt) < 0 or max(prompt) >= self._vocab.n_vocab:
-            raise ValueError(f"token ids go from 0 to {self._vocab.n_vocab - 1}")
+        for tokens in (prompt, request.prediction):
+            if tokens and (min(tokens) < 0 or max(tokens) >= self._vocab.n_vocab):
+                raise ValueError(f"token ids go from 0 to {self._vocab.n_vocab - 1}")
         if len(prompt) > n_ctx or (len(prompt) == n_ctx and request.max_tokens):
             raise ValueError(f"the prompt has {len(prompt)} tokens, the context {n_ctx}")
         seed = request.sampling.seed
         sampler = Sampler(
             request.sampling, self._vocab, seed=None if seed is None else (seed + index) & 0xFFFFFFFF, prompt=prompt
         )
-        return Sequence(request, index, sampler, n_ctx)
+        seq = Sequence(request, index, sampler, n_ctx)
+        seq.foresight = self._speculation.foresight(request, seq.array(seq.n_prompt + seq.max_new))
+        return seq
 
     def _cancel(self, cancel: Cancel) -> None:
         for seq in list(self._requests.get(cancel.id, ())):
@@ -123,7 +137,7 @@ class Engine:
         if result != 0:
             self._recover(result, batch)
             return
-        self._scheduler.step_time.observe(sum(work.n for work in batch), time.monotonic() - started)
+        self._scheduler.computed(batch, time.monotonic() - started)
         self._n_steps += 1
         self._n_cramped = 0
         row = 0
@@ -136,7 +150,7 @@ class Engine:
             if not was_generating:
                 self._after_prefill(work, rows)
             if work.seq.n_remaining == 0:
-                self._after_last_token(work.seq, rows[-1] if len(rows) else None)
+                self._after_last_token(work, rows[-1 - len(work.drafts) :])
 
     def _after_prefill(self, work: Work, rows: Logits) -> None:
         """Count and report prompt tokens; score them if asked to."""
@@ -158,30 +172,49 @@ class Engine:
             )
             self._events.append(progress)
 
-    def _after_last_token(self, seq: Sequence, logits: Logits | None) -> None:
-        """All tokens are computed: sample the next one, or end."""
-        request = seq.request
-        if seq.max_new == 0 or logits is None:
+    def _after_last_token(self, work: Work, rows: Logits) -> None:
+        """All tokens are computed, and perhaps drafts: sample the next one, and more while drafts come true; or end."""
+        seq, request = work.seq, work.seq.request
+        if seq.max_new == 0 or not len(rows):
             self._events.append(TokenChunk(request.id, seq.index, [], finish_reason="length"))
             self._retire(seq)
             return
-        token = seq.sampler.sample(logits)
-        self._n_generated += 1
-        logprobs = None
-        if request.logprobs is not None:
-            logprobs = [log_probabilities(logits, token, request.logprobs)]
-        if token in self._ends:
-            self._events.append(TokenChunk(request.id, seq.index, [], None, "stop", token))
-            self._retire(seq)
-            return
-        seq.append(token)
-        ended = seq.n_generated >= seq.max_new
-        self._events.append(TokenChunk(request.id, seq.index, [token], logprobs, "length" if ended else None))
-        if ended:
+        tokens: list[int] = []
+        logprobs: list[TokenLogprob] | None = None if request.logprobs is None else []
+        came_true: list[bool] | None = [] if request.prediction else None
+        finish_reason: FinishReason | None = None
+        stop_token = None
+        n_accepted = 0
+        for row, drafted in zip(rows, (*work.drafts, None), strict=True):
+            token = seq.sampler.sample(row)
+            self._n_generated += 1
+            if token in self._ends:
+                finish_reason, stop_token = "stop", token
+                break
+            tokens.append(token)
+            if logprobs is not None:
+                logprobs.append(log_probabilities(row, token, request.logprobs or 0))
+            foretold = seq.append(token, computed=token == drafted)
+            if came_true is not None:
+                came_true.append(foretold)
+            if seq.n_generated >= seq.max_new:
+                finish_reason = "length"
+            if token != drafted:
+                break
+            n_accepted += 1
+        self._scheduler.verified(work, n_accepted)
+        chunk = TokenChunk(request.id, seq.index, tokens, logprobs, finish_reason, stop_token, came_true)
+        if work.drafts:
+            chunk = msgspec.structs.replace(chunk, n_drafted=len(work.drafts), n_accepted=n_accepted)
+        self._events.append(chunk)
+        if finish_reason is not None:
             self._retire(seq)
 
     def _recover(self, result: int, batch: list[Work]) -> None:
         """A batch wasn't computed. 1: there was no room, and nothing has changed; make some, and try again."""
+        if result == 1 and any(work.drafts for work in batch):
+            self._compute([Work(work.seq, work.n) for work in batch])
+            return
         if result == 1 and self._pool.evict():
             return
         if result == 1 and self._n_cramped < self._context.n_slots and self._scheduler.preempt_youngest():
@@ -215,7 +248,7 @@ class Engine:
 
     def _report(self) -> None:
         self._reported = time.monotonic()
-        pool, scheduler = self._pool, self._scheduler
+        pool, scheduler, speculation = self._pool, self._scheduler, self._speculation
         stats = EngineStats(
             running=len(scheduler.running),
             waiting=len(scheduler.waiting),
@@ -233,6 +266,9 @@ class Engine:
             spills=pool.spills,
             restores=pool.restores,
             evictions=pool.evictions,
+            drafts=speculation.n_drafts,
+            draft_tokens=speculation.n_drafted,
+            draft_tokens_accepted=speculation.n_accepted,
             steps=self._n_steps,
             slots=[_slot_state(seq) for seq in scheduler.running],
         )
@@ -240,15 +276,15 @@ class Engine:
 
 
 def _span(work: Work) -> Span:
-    """The tokens to compute, and the logits they must give: the last token's if nothing remains; all to be scored."""
+    """The tokens to compute, and the logits they must give: the last token's and its drafts' if nothing remains; all
+    to be scored."""
     seq = work.seq
     assert seq.slot is not None
-    start, end = seq.n_computed, seq.n_computed + work.n
     if seq.n_scored < seq.n_to_score:
         n_outputs = work.n
     else:
-        n_outputs = 1 if end == seq.n_tokens and seq.max_new else 0
-    return Span(seq.slot, seq.array(end)[start:], start, n_outputs)
+        n_outputs = 1 + len(work.drafts) if work.n == seq.n_remaining and seq.max_new else 0
+    return Span(seq.slot, work.tokens, seq.n_computed, n_outputs)
 
 
 def _slot_state(seq: Sequence) -> SlotState:

@@ -18,6 +18,7 @@ from .memory_fit import available_bytes, cell_bytes, fitting_cells
 from .model import Model
 from .sampling import SamplingVocab
 from .sampling_defaults import sampling_defaults
+from .speculation.draft_loading import draft_model, load_draft_model
 from .spill import SpillStore
 from .threads import default_threads
 
@@ -61,9 +62,11 @@ def _load(options: EngineOptions, channel: Channel[EngineCommand]) -> tuple[Engi
 
     model = Model(options, report)
     notes: list[str] = []
-    context = _context(model, options, notes)
+    draft = _draft(model, options, notes)
+    context = _context(model, draft, options, notes)
     if not model.has_decoder or model.has_encoder or not context.remembers:
         raise ModelLoadError(f"cannot serve {options.model_path}: not a model that continues a text token by token")
+    drafter = None if draft is None else draft_model(draft, model, options, context.n_ctx, context.n_threads)
     spill = SpillStore(-1 if options.cache_ram_mib < 0 else options.cache_ram_mib << 20)
     pool = KVPool(context, _traits(model, context), spill, _max_idle_cells(model, options, context))
     vocab = SamplingVocab.from_model(model.vocab, model.n_ctx_train)
@@ -84,14 +87,29 @@ def _load(options: EngineOptions, channel: Channel[EngineCommand]) -> tuple[Engi
         load_seconds=time.monotonic() - started,
         notes=notes,
     )
-    return Engine(context, pool, vocab, channel, options.step_budget_ms / 1000), info
+    engine = Engine(context, pool, vocab, channel, options.step_budget_ms / 1000, options.speculation, drafter)
+    return engine, info
 
 
-def _context(model: Model, options: EngineOptions, notes: list[str]) -> Context:
+def _draft(model: Model, options: EngineOptions, notes: list[str]) -> Model | None:
+    """The draft model, if there is to be one."""
+    if options.draft_model_path is None or "draft-simple" not in options.speculation:
+        return None
+    if model.recurrent or model.hybrid:
+        notes.append("no speculative decoding: this model's memory cannot take a draft back; the draft model is unused")
+        return None
+    draft = load_draft_model(options, model)
+    notes.append(f"draft model: {draft.description}, {draft.size_bytes / 2**20:.0f} MiB")
+    return draft
+
+
+def _context(model: Model, draft: Model | None, options: EngineOptions, notes: list[str]) -> Context:
     """Make the context, its KV pool no larger than asked for, than the model's own and than memory allows."""
     n_ctx = options.n_ctx
     if n_ctx == 0:
         per_cell = cell_bytes(model.metadata, options.cache_type_k, options.cache_type_v)
+        if draft is not None:  # its context is as long
+            per_cell += cell_bytes(draft.metadata, "f16", "f16")
         n_ctx = fitting_cells(model.n_ctx_train or DEFAULT_CTX, per_cell, available_bytes())
         if n_ctx < model.n_ctx_train:
             notes.append(

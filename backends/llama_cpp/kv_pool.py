@@ -166,6 +166,11 @@ class KVPool:
         self.tree.insert(seq.slot, tokens)
         seq.n_shared = seq.n_computed
 
+    def trim(self, seq: Sequence) -> None:
+        """Remove what lies beyond the computed tokens: drafts that did not come true."""
+        assert seq.slot is not None
+        self._memory.remove(seq.slot, seq.n_computed, -1)
+
     def close(self, seq: Sequence) -> None:
         """Take the slot back; what was computed stays as a parked prefix."""
         slot = seq.slot

@@ -10,16 +10,18 @@ The policy, in order, each step:
    within its budget: the oldest one half, the shortest ones the other, so that none waits for a long one's end.
 3. If the step's cells aren't there, parked prefixes are evicted, then the youngest sequence is preempted: it goes back
    to the queue and is computed again from what the prefix cache kept.
+4. Drafts (`speculation/`) get what room is left, in the batch and in the pool, if they pay. Nothing makes way for them.
 """
 
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .kv_pool import KVPool
 from .prefix_cache import Tokens, common_prefix
 from .sequence import Sequence
+from .speculation import Speculation, Step
 from .step_time import StepTime
 
 MIN_CHUNK = 32
@@ -36,10 +38,17 @@ CHECKPOINT_EVERY = 512
 
 @dataclass(frozen=True)
 class Work:
-    """`n` tokens of a sequence to compute in this batch."""
+    """`n` tokens of a sequence to compute in this batch, and after them what may come next."""
 
     seq: Sequence
     n: int
+    drafts: tuple[int, ...] = ()
+
+    @property
+    def tokens(self) -> Tokens:
+        """All that is computed of it, drafts included."""
+        seq, start = self.seq, self.seq.n_computed
+        return seq.with_drafts(self.drafts)[start:] if self.drafts else seq.array(start + self.n)[start:]
 
 
 class Scheduler:
@@ -51,7 +60,9 @@ class Scheduler:
         rows than slots."""
         self.pool = pool
         self.step_time = StepTime()
-        """To be told how long each step took."""
+        """How long steps take."""
+        self.speculation: Speculation | None = None
+        """Who drafts; None: nobody."""
         self._step_budget = step_budget
         self._n_batch = n_batch
         self._prefill_chunk = prefill_chunk
@@ -85,7 +96,7 @@ class Scheduler:
         while True:
             batch = self._fill()
             if self.pool.make_room(sum(self.pool.cost(work.n) for work in batch)):
-                return batch
+                return self._with_drafts(batch)
             if not self.preempt_youngest():
                 return [Work(work.seq, min(work.n, self.pool.free)) for work in batch if self.pool.free]
 
@@ -161,6 +172,8 @@ class Scheduler:
         """Every decoding sequence's token, then prefill chunks, within the limits of a batch."""
         batch = [Work(seq, 1) for seq in self.running if seq.decoding]
         prefills = [seq for seq in self.running if not seq.decoding]
+        if not prefills:
+            return batch
         room = min(self._chunk_beside(len(batch)), self._n_batch - len(batch))
         rows = self._n_outputs - len(self.running)  # beyond the one that each may need
         chunks = dict.fromkeys(prefills, 0)
@@ -185,6 +198,37 @@ class Scheduler:
             return min(MIN_CHUNK, self._prefill_chunk)
         fitting = self.step_time.largest_within(self._step_budget, n_decoding + self._prefill_chunk) - n_decoding
         return min(max(MIN_CHUNK, fitting), self._prefill_chunk)
+
+    def _with_drafts(self, batch: list[Work]) -> list[Work]:
+        """The same, with drafts where there are some and room is left for them."""
+        decoding = [work.seq for work in batch if work.seq.decoding]
+        traits = self.pool.traits
+        if self.speculation is None or not decoding or not traits.trimmable:
+            return batch
+        n_tokens = sum(work.n for work in batch)
+        n_rows = sum(work.n if work.seq.n_scored < work.seq.n_to_score else 1 for work in batch)
+        # llama.cpp places a batch ubatch by ubatch: a later one would overwrite what an earlier one's drafts push out
+        # of the attention window, and it would be missing when they are taken back.
+        n_batch = min(self._n_batch, self._prefill_chunk) if traits.n_swa else self._n_batch
+        room = min(n_batch - n_tokens, self._n_outputs - n_rows, self.pool.free - n_tokens)
+        step = Step(n_tokens, len(batch), len(decoding) == len(batch), room)
+        drafts = self.speculation.drafts(decoding, step)
+        return [replace(work, drafts=drafts[work.seq]) if work.seq in drafts else work for work in batch]
+
+    def computed(self, batch: list[Work], seconds: float) -> None:
+        """A batch has been computed, and took so long. Call `advance` with each of its parts."""
+        n_tokens = sum(work.n + len(work.drafts) for work in batch)
+        self.step_time.observe(n_tokens, seconds)
+        if self.speculation is not None:
+            decodes_only = all(work.seq.decoding for work in batch)
+            self.speculation.computed(n_tokens, seconds, decodes_only=decodes_only)
+
+    def verified(self, work: Work, n_accepted: int) -> None:
+        """So many of the drafts have come true; give the other ones' cells back."""
+        if self.speculation is not None and work.drafts:
+            self.speculation.verified(work.seq, len(work.drafts), n_accepted)
+            if n_accepted < len(work.drafts):
+                self.pool.trim(work.seq)
 
     def _chunk_limit(self, seq: Sequence) -> int:
         """Tokens until the next point where a whole-sequence checkpoint is due; no limit on trimmable memory."""

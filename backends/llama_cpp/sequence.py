@@ -14,6 +14,7 @@ from .prefix_cache import Tokens
 
 if TYPE_CHECKING:  # the policy around this class runs without llama.cpp, and so without samplers
     from .sampling import Sampler
+    from .speculation import Foresight
 
 _arrivals = itertools.count()
 
@@ -55,6 +56,8 @@ class Sequence:
         self.n_to_score = self.n_prompt - 1 if request.prompt_logprobs is not None and index == 0 else 0
         """Prompt tokens whose log-probabilities are asked for (`prompt_logprobs`: all but the first)."""
         self.n_scored = 0
+        self.foresight: Foresight | None = None
+        """What may come next; None: nobody asks."""
 
     @property
     def n_remaining(self) -> int:
@@ -79,11 +82,20 @@ class Sequence:
         """The first `n` tokens (default: all); a view."""
         return self._tokens[: self.n_tokens if n is None else n]
 
-    def append(self, token: int) -> None:
-        """Add a sampled token; it has no cell yet."""
+    def with_drafts(self, drafts: tuple[int, ...]) -> Tokens:
+        """All tokens, and these behind them; a view. They stand where sampled tokens will overwrite them."""
+        end = self.n_tokens + len(drafts)
+        self._tokens[self.n_tokens : end] = drafts
+        return self._tokens[:end]
+
+    def append(self, token: int, *, computed: bool = False) -> bool:
+        """Add a sampled token; it has no cell yet, unless it was drafted and so is `computed`. Does a token of the
+        request's prediction come true with it?"""
         self._tokens[self.n_tokens] = token
         self.n_tokens += 1
+        self.n_computed += computed
         self.sampler.accept(token)
+        return self.foresight is not None and self.foresight.accept(token, self.n_tokens)
 
     def start(self) -> None:
         """It has a slot, and what the prefix cache had for it. Does nothing if it has had one before."""

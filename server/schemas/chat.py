@@ -82,6 +82,10 @@ class Prediction(Body):
     type: Literal["content"]
     content: TextOrList[TextPart]
 
+    @property
+    def text(self) -> str:
+        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+
 
 class PromptCacheOptions(Body):
     ttl: Omissible[Literal["30m"]] = None
@@ -109,7 +113,7 @@ class ChatCompletionRequest(GenerationFields):
     web_search_options: Omissible[WebSearchOptions] = None
     moderation: Moderation | None = None
 
-    # accepted; no effect on the text
+    # accepted; no effect on the text (on speed: prediction)
     prediction: Prediction | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None

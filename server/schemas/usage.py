@@ -18,7 +18,9 @@ class CompletionTokensDetails(msgspec.Struct):
     reasoning_tokens: int = 0
     audio_tokens: int = 0
     accepted_prediction_tokens: int = 0
+    """Tokens of the prediction that appeared in the completion: where it had come to in the prediction."""
     rejected_prediction_tokens: int = 0
+    """Those that did not. They are nobody's cost here, and not among `completion_tokens`."""
 
 
 class Usage(msgspec.Struct):
@@ -29,14 +31,18 @@ class Usage(msgspec.Struct):
     completion_tokens_details: CompletionTokensDetails
 
 
-def usage(prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> Usage:
+def usage(
+    prompt_tokens: int, cached_tokens: int, completion_tokens: int, accepted: int = 0, rejected: int = 0
+) -> Usage:
     """OpenAI's `usage`. A prompt counts once, however many choices continue it."""
     return Usage(
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         total_tokens=prompt_tokens + completion_tokens,
         prompt_tokens_details=PromptTokensDetails(cached_tokens=cached_tokens),
-        completion_tokens_details=CompletionTokensDetails(),
+        completion_tokens_details=CompletionTokensDetails(
+            accepted_prediction_tokens=accepted, rejected_prediction_tokens=rejected
+        ),
     )
 
 

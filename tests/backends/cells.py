@@ -39,13 +39,18 @@ class PlainCells:
         assert [position for position, _ in held] == list(range(len(held)))
         return [token for _, token in held]
 
-    def decode(self, seq: int, tokens: Tokens, start: int) -> None:
-        assert start == len(self.text(seq)), "a batch must continue its sequence"
+    def decode(self, spans: list[tuple[int, Tokens, int]]) -> None:
+        """Compute a batch: of each sequence these tokens from this position on."""
+        for seq, _, start in spans:
+            assert start == len(self.text(seq)), "a batch must continue its sequence"
+            if self.window < self.n_cells:
+                seen = {cell.position for cell in self.cells if seq in cell.window_ids}
+                assert seen >= set(range(max(0, start - self.window + 1), start)), "the window has holes"
         if self.window < self.n_cells:
-            seen = {cell.position for cell in self.cells if seq in cell.window_ids}
-            assert seen >= set(range(max(0, start - self.window + 1), start)), "the window has holes"
-            self._overwrite(start)
-        self.cells += [Cell(start + i, int(token), {seq}, {seq}) for i, token in enumerate(tokens)]
+            for _, _, start in spans:
+                self._overwrite(start)
+        for seq, tokens, start in spans:
+            self.cells += [Cell(start + i, int(token), {seq}, {seq}) for i, token in enumerate(tokens)]
         assert self.used <= self.n_cells, "more cells used than there are"
 
     def _overwrite(self, chance: int) -> None:

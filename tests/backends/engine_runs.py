@@ -31,6 +31,7 @@ class Run:
     tokens: list[list[int]]
     finish_reasons: list[str | None]
     logprobs: list[list[TokenLogprob]]
+    came_true: list[list[bool]]
     cached: int = 0
     prompt_logprobs: list[TokenLogprob] = field(default_factory=list)
     progress: int = 0
@@ -56,7 +57,7 @@ def request(
 
 async def run(backend: LlamaCppBackend, job: GenerateRequest) -> Run:
     """Run a request to its end."""
-    result = Run([[] for _ in range(job.n)], [None] * job.n, [[] for _ in range(job.n)])
+    result = Run([[] for _ in range(job.n)], [None] * job.n, [[] for _ in range(job.n)], [[] for _ in range(job.n)])
     async for event in backend.generate(job):
         if isinstance(event, PromptProgress):
             result.progress += 1
@@ -65,6 +66,7 @@ async def run(backend: LlamaCppBackend, job: GenerateRequest) -> Run:
         else:
             result.tokens[event.index] += event.tokens
             result.logprobs[event.index] += event.logprobs or []
+            result.came_true[event.index] += event.came_true or []
             if event.finish_reason is not None:
                 assert result.finish_reasons[event.index] is None
                 result.finish_reasons[event.index] = event.finish_reason

@@ -47,10 +47,10 @@ class Machine:
         parking = range(n_slots, n_slots + 6)
         traits = MemoryTraits(n_cells, n_slots, parking, trimmable, cell_per_token, window)
         self.pool = KVPool(self.memory, traits, SpillStore(ram), idle)
+        self.n_ctx, self.n_batch, self.n_outputs = n_cells, n_batch, max(n_slots + 1, 16)
         self.scheduler = Scheduler(
-            self.pool, n_batch, prefill_chunk=min(128, n_batch), n_outputs=max(n_slots + 1, 16), step_budget=0.5
+            self.pool, n_batch, prefill_chunk=min(128, n_batch), n_outputs=self.n_outputs, step_budget=0.5
         )
-        self.n_ctx, self.n_batch = n_cells, n_batch
         self.token_time = token_time
         self.computed = 0
         self.finished: list[Sequence] = []
@@ -66,23 +66,33 @@ class Machine:
 
     def step(self) -> list[Work]:
         batch = self.scheduler.schedule()
-        assert sum(work.n for work in batch) <= self.n_batch
-        for work in batch:
-            seq = work.seq
-            self.memory.decode(seq.slot, seq.array(seq.n_computed + work.n)[seq.n_computed :], seq.n_computed)
-            self.computed += work.n
-        n_tokens = sum(work.n for work in batch)
-        self.scheduler.step_time.observe(n_tokens, n_tokens * self.token_time)
+        n_tokens = sum(len(work.tokens) for work in batch)
+        assert n_tokens <= self.n_batch
+        assert sum(1 + len(work.drafts) for work in batch) <= self.n_outputs
+        self.memory.decode([(work.seq.slot or 0, work.tokens, work.seq.n_computed) for work in batch])
+        self.computed += n_tokens
+        self.scheduler.computed(batch, n_tokens * self.token_time)
         for work in batch:
             self.scheduler.advance(work)
         for work in batch:
             if work.seq.n_remaining == 0:
-                work.seq.append(next_token(work.seq))
-                if work.seq.n_generated >= work.seq.max_new:
-                    self.scheduler.finish(work.seq)
-                    self.finished.append(work.seq)
+                self.generate(work)
         self.check()
         return batch
+
+    def generate(self, work: Work) -> None:
+        """What follows a sequence's last token, and the drafts that come true."""
+        seq, n_accepted = work.seq, 0
+        for drafted in (*work.drafts, None):
+            token = next_token(seq)
+            seq.append(token, computed=token == drafted)
+            if token != drafted:
+                break
+            n_accepted += 1
+        self.scheduler.verified(work, n_accepted)
+        if seq.n_generated >= seq.max_new:
+            self.scheduler.finish(seq)
+            self.finished.append(seq)
 
     def check(self) -> None:
         pool = self.pool

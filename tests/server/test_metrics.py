@@ -127,6 +127,9 @@ async def test_the_engines_report() -> None:
         spills=6,
         restores=7,
         evictions=8,
+        drafts=11,
+        draft_tokens=40,
+        draft_tokens_accepted=30,
         steps=9,
     )
     found = await samples(state)
@@ -147,6 +150,9 @@ async def test_the_engines_report() -> None:
         "prefix_cache_spills_total": 6,
         "prefix_cache_restores_total": 7,
         "prompt_tokens_computed_total": 70,
+        "spec_decode_num_drafts_total": 11,
+        "spec_decode_num_draft_tokens_total": 40,
+        "spec_decode_num_accepted_tokens_total": 30,
         "engine_steps_total": 9,
         "engine_ready": 1,
     }

@@ -1,0 +1,136 @@
+"""Scheduler, KV pool and drafts together, on a memory in plain Python: whatever is drafted, the texts are the same."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backends.llama_cpp.sequence import Sequence
+from backends.llama_cpp.speculation import Step
+
+from .test_scheduler import ATTENTION, HYBRID, RECURRENT, WINDOW, Machine, expected, loads
+
+
+class Whatever:
+    """Drafts by chance: right ones, wrong ones, right beginnings; as many as there is room for."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.verified_: list[tuple[int, int]] = []
+
+    def drafts(self, seqs: list[Sequence], step: Step) -> dict[Sequence, tuple[int, ...]]:
+        found: dict[Sequence, tuple[int, ...]] = {}
+        room = step.room
+        for seq in self.chance.sample(seqs, len(seqs)):
+            n = self.chance.randint(0, max(0, min(room, seq.max_new - seq.n_generated - 1, 10)))
+            right = expected(seq.array().tolist(), n)
+            keep = self.chance.choice([0, n // 2, n, n])
+            draft = (*right[:keep], *(self.chance.randrange(5) for _ in range(n - keep)))
+            if draft:
+                found[seq] = draft
+            room -= n
+        return found
+
+    def computed(self, n_tokens: int, seconds: float, *, decodes_only: bool) -> None: ...
+
+    def verified(self, seq: Sequence, n_drafted: int, n_accepted: int) -> None:
+        assert seq.slot is not None
+        self.verified_.append((n_drafted, n_accepted))
+
+
+def drafting(machine: Machine, seed: int) -> Whatever:
+    who: Any = Whatever(seed)
+    machine.scheduler.speculation = who
+    return who
+
+
+@pytest.mark.parametrize(
+    "kind", [ATTENTION, WINDOW, HYBRID, RECURRENT], ids=["attention", "window", "hybrid", "recurrent"]
+)
+@settings(max_examples=60, deadline=None)
+@given(
+    load=loads,
+    n_slots=st.integers(1, 4),
+    idle=st.sampled_from([0, 20, 10**9]),
+    ram=st.sampled_from([0, 400, 1 << 20]),
+    seed=st.integers(0, 1000),
+)
+def test_any_drafts_give_every_sequence_its_own_text(kind, load, n_slots, idle, ram, seed) -> None:
+    machine = Machine(64, n_slots, kind, ram, idle)
+    who = drafting(machine, seed)
+    sequences: list[Sequence] = []
+    for prompt, max_tokens, n, steps in load:
+        sequences += machine.add(prompt, max_tokens, n)
+        for _ in range(steps):
+            if not machine.scheduler.idle:
+                machine.step()
+    machine.run()
+    for seq in sequences:
+        n = min(seq.request.max_tokens, 64 - seq.n_prompt)
+        assert seq.array()[seq.n_prompt :].tolist() == expected(seq.request.prompt, n)
+    assert not who.verified_ or kind[0]
+    machine.drained()
+
+
+@settings(max_examples=30, deadline=None)
+@given(load=loads, doomed=st.sets(st.integers(0, 23)), seed=st.integers(0, 1000))
+def test_cancelling_whatever_was_drafted_leaves_nothing_behind(load, doomed, seed) -> None:
+    machine = Machine(64, 3)
+    drafting(machine, seed)
+    sequences: list[Sequence] = []
+    for prompt, max_tokens, n, steps in load:
+        sequences += machine.add(prompt, max_tokens, n)
+        for _ in range(steps):
+            if not machine.scheduler.idle:
+                machine.step()
+        for i in sorted(doomed & set(range(len(sequences)))):
+            machine.scheduler.finish(sequences[i])
+        machine.check()
+    machine.run()
+    machine.drained()
+
+
+class Greedy(Whatever):
+    """Right drafts, as many as there is room for."""
+
+    def drafts(self, seqs: list[Sequence], step: Step) -> dict[Sequence, tuple[int, ...]]:
+        found: dict[Sequence, tuple[int, ...]] = {}
+        room = step.room
+        for seq in seqs:
+            n = max(0, min(room, seq.max_new - seq.n_generated - 1))
+            if n:
+                found[seq] = tuple(expected(seq.array().tolist(), n))
+            room -= n
+        return found
+
+
+def test_right_drafts_take_fewer_steps() -> None:
+    plain, fast = Machine(512, 2), Machine(512, 2)
+    fast.scheduler.speculation = Greedy(1)  # type: ignore[assignment]
+    steps = []
+    for machine in (plain, fast):
+        machine.add([1] * 5, 100)
+        n = 0
+        while not machine.scheduler.idle:
+            machine.step()
+            n += 1
+        steps.append(n)
+    assert steps[0] >= 100 and steps[1] < 12
+
+
+def test_drafts_push_nobody_out() -> None:
+    """A pool that parked prefixes and running sequences fill: drafts take what is free, and no more."""
+    machine, without = Machine(128, 2), Machine(128, 2)
+    machine.scheduler.speculation = Greedy(1)  # type: ignore[assignment]
+    for each in (machine, without):
+        each.add([1] * 40, 1)
+        each.run()
+        each.add([2] * 30, 20)
+        each.add([0] * 30, 20)
+        each.run()
+    assert machine.scheduler.preemptions == without.scheduler.preemptions == 0
+    assert machine.pool.evictions <= without.pool.evictions
