@@ -24,8 +24,11 @@ from .sequence import Sequence
 from .speculation import Speculation, Step
 from .step_time import StepTime
 
+MIN_STEP = 64
+"""Tokens that a step with prompts in it may have even beyond its budget: llama.cpp's attention on CPUs works in tiles
+of so many (GGML_FA_TILE_Q); with fewer, a long prompt's tokens cost half as much again."""
 MIN_CHUNK = 32
-"""Prefill tokens that a step may have even beyond its budget: in smaller chunks a prompt takes markedly longer."""
+"""How many of them are the prompts' at least."""
 HEADROOM = 32
 """Cells beyond its prompt that a sequence must find free to be admitted."""
 MIN_SHARED = 32
@@ -195,15 +198,18 @@ class Scheduler:
         ones are as efficient.
         """
         if not self.step_time.estimate(n_decoding):
-            return min(MIN_CHUNK, self._prefill_chunk)
-        fitting = self.step_time.largest_within(self._step_budget, n_decoding + self._prefill_chunk) - n_decoding
-        return min(max(MIN_CHUNK, fitting), self._prefill_chunk)
+            return min(MIN_STEP, self._prefill_chunk)
+        fitting = self.step_time.largest_within(self._step_budget, n_decoding + self._prefill_chunk)
+        return min(max(MIN_CHUNK, max(MIN_STEP, fitting) - n_decoding), self._prefill_chunk)
 
     def _with_drafts(self, batch: list[Work]) -> list[Work]:
-        """The same, with drafts where there are some and room is left for them."""
+        """The same, with drafts where there are some and room is left for them.
+
+        Not beside prompts: they fill the step's budget, and drafts would make it longer.
+        """
         decoding = [work.seq for work in batch if work.seq.decoding]
         traits = self.pool.traits
-        if self.speculation is None or not decoding or not traits.trimmable:
+        if self.speculation is None or len(decoding) < len(batch) or not traits.trimmable:
             return batch
         n_tokens = sum(work.n for work in batch)
         n_rows = sum(work.n if work.seq.n_scored < work.seq.n_to_score else 1 for work in batch)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from backends.base import GenerateRequest, SamplingParams
 from backends.llama_cpp.kv_pool import KVPool, MemoryTraits
-from backends.llama_cpp.scheduler import CHECKPOINT_EVERY, MAX_OVERTAKEN, MIN_CHUNK, Scheduler, Work
+from backends.llama_cpp.scheduler import CHECKPOINT_EVERY, MAX_OVERTAKEN, MIN_STEP, Scheduler, Work
 from backends.llama_cpp.sequence import Sequence
 from backends.llama_cpp.spill import SpillStore
 
@@ -176,7 +176,7 @@ def until(machine: Machine, condition: Callable[[], bool]) -> None:
     raise AssertionError("never happened")
 
 
-@pytest.mark.parametrize(("token_time", "chunk"), [(0.001, 128), (0.01, 49), (0.1, MIN_CHUNK)])
+@pytest.mark.parametrize(("token_time", "chunk"), [(0.001, 128), (0.007, 70), (0.1, MIN_STEP - 1)])
 def test_a_long_prompt_goes_in_chunks_that_fit_a_step_s_budget(token_time: float, chunk: int) -> None:
     machine = Machine(4096, 4, token_time=token_time)
     (talker,) = machine.add([1] * 4, 200)
