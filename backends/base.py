@@ -238,6 +238,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     sampling_defaults: SamplingParams
     """llama.cpp's defaults overridden by the GGUF's `general.sampling.*`."""
     load_seconds: float
+    drafters: tuple[Drafter, ...] = ()
+    """What sequences are drafted from (speculative decoding)."""
     notes: list[str] = []
     """What was chosen or reduced while loading, a line each."""
 

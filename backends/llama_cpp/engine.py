@@ -58,8 +58,6 @@ class Engine:
         self._channel = channel
         self._pool = pool
         self._scheduler = Scheduler(pool, context.n_batch, context.n_ubatch, context.n_outputs, step_budget)
-        if not pool.traits.trimmable:
-            drafters = ()  # drafts can't be taken back
         self._speculation = Speculation(self._scheduler.step_time, self._ends, drafters, draft_model)
         self._scheduler.speculation = self._speculation
         self._requests: dict[str, list[Sequence]] = {}

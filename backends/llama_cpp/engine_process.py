@@ -70,6 +70,9 @@ def _load(options: EngineOptions, channel: Channel[EngineCommand]) -> tuple[Engi
     spill = SpillStore(-1 if options.cache_ram_mib < 0 else options.cache_ram_mib << 20)
     pool = KVPool(context, _traits(model, context), spill, _max_idle_cells(model, options, context))
     vocab = SamplingVocab.from_model(model.vocab, model.n_ctx_train)
+    drafters = tuple(name for name in options.speculation if name != "draft-simple" or drafter is not None)
+    if not pool.traits.trimmable:  # drafts couldn't be taken back
+        drafters = ()
     info = ModelInfo(
         path=options.model_path,
         engine=f"llama.cpp {library.versions().commit}",
@@ -85,9 +88,10 @@ def _load(options: EngineOptions, channel: Channel[EngineCommand]) -> tuple[Engi
         chat_template=model.chat_template,
         sampling_defaults=sampling_defaults(model.metadata),
         load_seconds=time.monotonic() - started,
+        drafters=drafters,
         notes=notes,
     )
-    engine = Engine(context, pool, vocab, channel, options.step_budget_ms / 1000, options.speculation, drafter)
+    engine = Engine(context, pool, vocab, channel, options.step_budget_ms / 1000, drafters, drafter)
     return engine, info
 
 

@@ -241,7 +241,7 @@ def _final(run: Run, prompt: _Prompt, choice: _Choice) -> Final:
         model=run.model,
         tokens_predicted=predicted,
         tokens_evaluated=len(prompt.tokens),
-        generation_settings=request_settings(run.body, run.sampling),
+        generation_settings=request_settings(run.body, run.sampling, run.backend.model.drafters),
         prompt=detokenize(run.backend.tokenizer.info, prompt.tokens, special=True),
         has_new_line=choice.limits.has_new_line,
         truncated=prompt.clipped and choice.stop_type == "limit" and _filled(run, prompt, predicted),

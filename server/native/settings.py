@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from backends.base import SamplingParams
@@ -51,7 +52,7 @@ def sampler_settings(sampling: SamplingParams) -> dict[str, Any]:
     }
 
 
-def request_settings(request: NativeOptions, sampling: SamplingParams) -> dict[str, Any]:
+def request_settings(request: NativeOptions, sampling: SamplingParams, drafters: Sequence[str]) -> dict[str, Any]:
     """Everything that the request could set. What this server has none of shows as switched off."""
     limit = -1 if request.limit is None else request.limit
     return {
@@ -67,6 +68,7 @@ def request_settings(request: NativeOptions, sampling: SamplingParams) -> dict[s
         "n_probs": request.probabilities,
         "timings_per_token": bool(request.timings_per_token),
         "cache_prompt": request.cache_prompt is not False,
+        "speculative.types": ",".join(drafters) or "none",
         **_ABSENT,
     }
 
@@ -80,7 +82,6 @@ _ABSENT: dict[str, Any] = {
     "reasoning_format": "none",
     "reasoning_in_content": False,
     "generation_prompt": "",
-    "speculative.types": "none",
     "post_sampling_probs": False,
     "backend_sampling": False,
     "lora": [],

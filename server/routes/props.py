@@ -36,7 +36,7 @@ def _props(state: AppState, backend: Backend) -> dict[str, Any]:
     defaults = NativeOptions(n_predict=-1 if state.default_max_tokens is None else state.default_max_tokens)
     return {
         "default_generation_settings": {
-            "params": request_settings(defaults, model.sampling_defaults),
+            "params": request_settings(defaults, model.sampling_defaults, model.drafters),
             "n_ctx": model.n_ctx,
         },
         "total_slots": model.n_parallel,

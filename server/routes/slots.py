@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from backends.base import SlotState
+from backends.base import ModelInfo, SlotState
 from server.errors import unavailable
 from server.state import state_of
 
@@ -18,16 +18,22 @@ from server.state import state_of
 async def slots(request: Request) -> Response:
     """One object per sequence that can be computed at once; up to a fifth of a second old."""
     backend = state_of(request).loaded()
-    n_parallel, n_ctx = backend.model.n_parallel, backend.model.n_ctx
+    model = backend.model
+    n_parallel = model.n_parallel
     busy = {state.slot: state for state in backend.stats.slots}
     if request.query_params.get("fail_on_no_slot") and len(busy) >= n_parallel:
         raise unavailable("No slot is available.")
-    listed = [_slot(slot, n_ctx, busy.get(slot)) for slot in sorted({*range(n_parallel), *busy})]
+    listed = [_slot(slot, model, busy.get(slot)) for slot in sorted({*range(n_parallel), *busy})]
     return Response(msgspec.json.encode(listed), media_type="application/json")
 
 
-def _slot(slot: int, n_ctx: int, state: SlotState | None) -> dict[str, Any]:
-    common = {"id": slot, "n_ctx": n_ctx, "speculative": False, "is_processing": state is not None}
+def _slot(slot: int, model: ModelInfo, state: SlotState | None) -> dict[str, Any]:
+    common = {
+        "id": slot,
+        "n_ctx": model.n_ctx,
+        "speculative": bool(model.drafters),
+        "is_processing": state is not None,
+    }
     if state is None:
         return common
     token = {

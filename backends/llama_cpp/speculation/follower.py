@@ -30,12 +30,13 @@ NEAR = 3
 class Follower:
     """One sequence in one text. `accept` is told every token of the sequence; `guess` says what may come next."""
 
-    def __init__(self, text: Tokens, n_known: int, last: Run, acceptance: Acceptance) -> None:
-        """`text[:n_known]` can be repeated; `last` are the sequence's last three tokens (-1: none)."""
+    def __init__(self, text: Tokens, n_known: int, index: NgramIndex, last: Run, acceptance: Acceptance) -> None:
+        """`text[:n_known]` can be repeated, and is what `index` knows; `last` are the sequence's last three tokens
+        (-1: none)."""
         self._text = text
         self._at = text.data  # a single element is read three times as fast as from the array
         self._known = n_known
-        self._index = NgramIndex(text, n_known)
+        self._index = index
         self._last = last
         self._places: list[int] = []
         """Where the next token may stand, the likeliest place first. Only the first can be behind the text's end."""

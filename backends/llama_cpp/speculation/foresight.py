@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import takewhile
 
 from backends.llama_cpp.prefix_cache import Tokens
@@ -11,7 +10,7 @@ from . import lookup, prediction
 from .acceptance import HOPELESS, N_LEVELS, SUREST, Acceptance
 from .follower import Follower
 from .lookup import PromptLookup
-from .prediction import Prediction
+from .prediction import Foretold, Prediction
 
 LONG_MEMORY = 256.0
 """How long what is believed of all sequences remembers, in guesses."""
@@ -31,12 +30,12 @@ class Beliefs:
 class Foresight:
     """One sequence's sources of guesses. Told every token, it keeps them at their place and measures them."""
 
-    def __init__(self, text: Tokens, beliefs: Beliefs, predicted: Sequence[int], *, looks_up: bool) -> None:
+    def __init__(self, text: Tokens, beliefs: Beliefs, foretold: Foretold | None, *, looks_up: bool) -> None:
         """`text`: room for all tokens that the sequence can have, those it has at its beginning."""
         self._text = text
         self._beliefs = beliefs
         self._looks_up = looks_up
-        self._prediction = Prediction(predicted, Acceptance(beliefs.prediction)) if predicted else None
+        self._prediction = None if foretold is None else Prediction(foretold, Acceptance(beliefs.prediction))
         self._followers: list[Follower] = [] if self._prediction is None else [self._prediction]
         self.model = Acceptance(beliefs.model)
         """What a draft model's guesses are worth here; for all streaks alike, as each guess is made afresh."""

@@ -10,6 +10,7 @@ from backends.llama_cpp.prefix_cache import Tokens
 
 from .acceptance import Acceptance
 from .follower import Follower
+from .ngram_index import NgramIndex
 
 PRIOR = (0.15, 0.35, 0.55, 0.75, 0.9, 0.95, 0.97)
 """Three tokens that have stood together before are mostly no more than a turn of phrase."""
@@ -21,7 +22,7 @@ class PromptLookup(Follower):
     def __init__(self, text: Tokens, n_known: int, acceptance: Acceptance) -> None:
         """`text[:n_known]` are the sequence's tokens; those that it gets are written behind them before `accept`."""
         last = [-1, -1, -1, *text[max(0, n_known - 3) : n_known].tolist()]
-        super().__init__(text, n_known, (last[-3], last[-2], last[-1]), acceptance)
+        super().__init__(text, n_known, NgramIndex(text, n_known), (last[-3], last[-2], last[-1]), acceptance)
 
     def guess(self, n: int) -> list[int]:
         """Up to `n` tokens. What has been repeated up to the present moment goes on to be repeated, round and round."""

@@ -8,9 +8,18 @@ import numpy as np
 
 from .acceptance import Acceptance
 from .follower import Follower
+from .ngram_index import NgramIndex
 
 PRIOR = (0.7, 0.85, 0.9, 0.95, 0.97, 0.97, 0.97)
 """Who sends a prediction expects most of it to come true."""
+
+
+class Foretold:
+    """A request's prediction, for all of its sequences."""
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self.tokens = np.array(tokens, np.int32)
+        self.index = NgramIndex(self.tokens, len(tokens))
 
 
 class Prediction(Follower):
@@ -21,8 +30,9 @@ class Prediction(Follower):
     the same answer to the same request has the same figures under any load.
     """
 
-    def __init__(self, tokens: Sequence[int], acceptance: Acceptance) -> None:
-        super().__init__(np.array(tokens, np.int32), len(tokens), (-1, -1, -1), acceptance)
+    def __init__(self, foretold: Foretold, acceptance: Acceptance) -> None:
+        tokens = foretold.tokens
+        super().__init__(tokens, len(tokens), foretold.index, (-1, -1, -1), acceptance)
         self._places = [0]
         self._came_true = bytearray(len(tokens))
 

@@ -21,6 +21,7 @@ from backends.llama_cpp.step_time import StepTime
 from .draft_length import draft_lengths
 from .follower import Follower
 from .foresight import Beliefs, Foresight
+from .prediction import Foretold
 from .step_costs import Probes, StepCosts
 
 MAX_DRAFT = 48
@@ -89,6 +90,8 @@ class Speculation:
         self._by_model: set[Sequence] = set()
         """Whose drafts in the running step are the model's."""
         self._beliefs = Beliefs()
+        self._foretold: tuple[list[int], Foretold | None] = ([], None)
+        """The last prediction: a request's sequences come one after the other."""
         self._n_since_plain = 0
         """Steps since one had no drafts."""
         self.n_drafts = self.n_drafted = self.n_accepted = 0
@@ -96,7 +99,12 @@ class Speculation:
 
     def foresight(self, request: GenerateRequest, text: Tokens) -> Foresight:
         """For a new sequence of `request`; `text` has room for all tokens that it can have."""
-        return Foresight(text, self._beliefs, request.prediction, looks_up=self._looks_up)
+        foretold = None
+        if request.prediction:
+            if request.prediction is not self._foretold[0]:
+                self._foretold = request.prediction, Foretold(request.prediction)
+            foretold = self._foretold[1]
+        return Foresight(text, self._beliefs, foretold, looks_up=self._looks_up)
 
     def drafts(self, seqs: list[Sequence], step: Step) -> Drafts:
         """What to compute in this step with the last tokens of these decoding sequences."""

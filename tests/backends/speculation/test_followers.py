@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from backends.llama_cpp.speculation.acceptance import N_LEVELS, Acceptance
 from backends.llama_cpp.speculation.lookup import PromptLookup
-from backends.llama_cpp.speculation.prediction import Prediction
+from backends.llama_cpp.speculation.prediction import Foretold, Prediction
 
 TEXT = random.Random(7).choices(range(3, 400), k=300)
 STRANGE = 1000
@@ -25,7 +25,7 @@ def belief() -> Acceptance:
 
 def surprises(prediction: list[int], answer: list[int]) -> list[int]:
     """Where the answer was not what was guessed."""
-    follower = Prediction(prediction, belief())
+    follower = Prediction(Foretold(prediction), belief())
     return [i for i, token in enumerate(answer) if not follower.accept(token)]
 
 
@@ -64,13 +64,13 @@ def test_an_answer_with_an_introduction_is_followed_from_the_prediction_s_beginn
 
 
 def test_what_is_repeated_counts_once() -> None:
-    follower = Prediction(TEXT, belief())
+    follower = Prediction(Foretold(TEXT), belief())
     assert sum(follower.accept(token) for token in TEXT * 3) == len(TEXT)
 
 
 @given(prediction=st.lists(st.integers(0, 5), min_size=1, max_size=40), answer=st.lists(st.integers(0, 5), max_size=80))
 def test_no_more_comes_true_than_was_predicted(prediction: list[int], answer: list[int]) -> None:
-    follower = Prediction(prediction, belief())
+    follower = Prediction(Foretold(prediction), belief())
     came_true = sum(follower.accept(token) for token in answer)
     assert came_true <= min(len(prediction), len(answer))
     assert all(token in prediction for token in follower.guess(10))
