@@ -1,0 +1,82 @@
+"""A model's format: what the routes work with.
+
+    chat = recognise(template.source)                     # registry.py
+    ids = chat.token_ids(vocabulary.pieces)
+
+    names = chat.tokens(tools=bool(tools))
+    rendered = {ids[name] for name in names & ids.keys()}
+    grammar = chat.constraint(tools, choice, prompt, ids)
+    parser = chat.parser(tools, prompt)
+    for text in deltas:
+        events = parser.feed(text)
+    events = parser.finish()
+
+The first two once per model, the rest per request, a parser per sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from server.chat.formats.format import Format, Plan, Reading
+from server.chat.formats.grammar import Grammar
+from server.chat.formats.parser import MessageParser
+from server.chat.formats.thinking import THINK, Thinking
+from server.chat.formats.tools import Tool, ToolChoice
+
+
+class ChatFormat(msgspec.Struct, frozen=True):
+    """How a model's messages are written: its format for tool calls, and for thinking."""
+
+    format: Format
+    thinking: Thinking | None
+    """None: its template shows none. A block that the model opens all the same is read as one."""
+
+    def tokens(self, *, tools: bool) -> frozenset[str]:
+        """Texts that may be control tokens, and that the parser must then be given; `tools`: if it is to read calls."""
+        thinking = self.thinking or THINK
+        own = self.format.tokens if tools else self.format.tokens_without_tools
+        return frozenset((*own, thinking.open, thinking.close))
+
+    def token_ids(self, pieces: Sequence[bytes]) -> dict[str, int]:
+        """Which of these texts are single tokens of the vocabulary, of whatever kind."""
+        texts = {text.encode(): text for text in self.tokens(tools=True)}
+        return {texts[piece]: token for token, piece in enumerate(pieces) if piece in texts}
+
+    def parser(self, tools: Sequence[Tool] = (), prompt: str = "") -> MessageParser:
+        """For one sequence. Without `tools`, what looks like a call is content. `prompt`: at least its last lines."""
+        by_name = {tool.name: tool for tool in tools}
+        thinking = self.thinking or THINK
+        return MessageParser(
+            lambda reader, out: self.format.read_message(Reading(reader, out, by_name, thinking, prompt))
+        )
+
+    def constraint(
+        self,
+        tools: Sequence[Tool],
+        choice: ToolChoice,
+        prompt: str,
+        token_ids: Mapping[str, int],
+        content: str | None = None,
+    ) -> str | None:
+        """The grammar that a message must follow, for llguidance; None if it is free.
+
+        `token_ids`: the markers that are single tokens. `content`: the body of a Lark rule for the answer
+        (`%json {…}`), if that isn't free; it begins after thinking.
+        """
+        usable = choice.among(tools)
+        if not usable and content is None:
+            return None
+        plan = Plan(
+            tools=usable,
+            required=choice.mode == "required",
+            many=choice.parallel,
+            thinking=self.thinking,
+            prompt=prompt,
+            content=content,
+        )
+        names = self.tokens(tools=bool(usable))
+        grammar = Grammar({text: token_ids[text] for text in sorted(names) if text in token_ids})
+        return grammar.text(self.format.write_message(grammar, plan))

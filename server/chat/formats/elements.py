@@ -1,0 +1,150 @@
+"""Arguments written as one element each, their values as plain text: `<parameter=city>Oslo</parameter>`.
+
+A value ends at its closing marker, if what follows is what follows an argument: else the marker is part of the text.
+"""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+
+from server.chat.formats.grammar import SPACE, Grammar, quoted
+from server.chat.formats.markers import markers
+from server.chat.formats.object_writer import ObjectWriter
+from server.chat.formats.reader import Malformed, Reader, Steps, Write
+from server.chat.formats.schema import Schema, arguments_schema, choices, part, properties, required, resolved, types
+from server.chat.formats.tools import Tool
+from server.chat.formats.typed_text import as_json, is_text
+
+NAME = r"/[^<>\"\n]{1,200}/"
+"""An argument's name, where the schema lists none."""
+
+
+class Elements(msgspec.Struct, frozen=True):
+    """How a format writes an argument."""
+
+    before_name: str
+    after_name: str
+    """Behind the name, to the value's start; with the newline, where values stand on lines of their own."""
+    close: str
+    after: tuple[str, ...]
+    """What may come after an argument: one of these, after any whitespace."""
+    space: str = ""
+    """What is written behind `close`."""
+    lines: bool = False
+    """A value stands on lines of its own: the newlines at its start and its end aren't part of it."""
+    after_string_name: str = ""
+    """The same as `after_name` for strings, if it differs."""
+    open_value: str = ""
+    """Where the value is an element of its own; a little whitespace may then come before it, and after it."""
+
+
+def read_element(
+    reader: Reader,
+    arguments: ObjectWriter,
+    elements: Elements,
+    tool: Tool | None,
+    name: str,
+    *,
+    string: bool | None = None,
+) -> Steps[None]:
+    """Read an argument's value and the closing marker. `string`: whether it says itself that it is one."""
+    schema = part(tool, name) if string is None else None
+    arguments.key(name)
+    if is_text(schema) if string is None else string:
+        arguments.write('"')
+        yield from _read_value(reader, elements, arguments.text)
+        arguments.write('"')
+        return
+    parts: list[str] = []
+    try:
+        yield from _read_value(reader, elements, parts.append)
+    except Malformed:
+        if parts:
+            arguments.write(as_json("".join(parts), schema))
+        raise
+    arguments.write(as_json("".join(parts), schema))
+
+
+def _read_value(reader: Reader, elements: Elements, write: Write) -> Steps[None]:
+    write = _Lines(write).add if elements.lines else write
+    close = markers(elements.close)
+    while True:
+        marker = yield from reader.until(close, write)
+        if marker is None:
+            raise Malformed
+        if (yield from reader.before(*elements.after, end=True)):
+            return
+        write(marker)
+
+
+class _Lines:
+    """Text without a newline at its start and one at its end."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+        self._first = True
+        self._held = ""
+
+    def add(self, text: str) -> None:
+        text = self._held + (text.removeprefix("\n") if self._first else text)
+        self._first = False
+        shown = text.removesuffix("\n")
+        self._held = text[len(shown) :]
+        if shown:
+            self._write(shown)
+
+
+def write_elements(grammar: Grammar, tool: Tool, elements: Elements) -> str:
+    """The body of a rule for a call's arguments, in the schema's order; "" if it has none."""
+    known = properties(tool)
+    if not known:
+        return _write_any(grammar, elements) if arguments_schema(tool).get("additionalProperties", True) else ""
+    needed = required(tool)
+    bodies = []
+    for name, schema in known.items():
+        opening = _write_opening(grammar, elements, quoted(name), string=_is_string(schema))
+        body = f"{opening} {_write_value(grammar, elements, schema, strict=tool.strict)}"
+        bodies.append(grammar.rule("argument", body) + ("" if name in needed else "?"))
+    return " ".join(bodies)
+
+
+def _write_any(grammar: Grammar, elements: Elements) -> str:
+    body = f"{_write_opening(grammar, elements, NAME, string=True)} {_write_text(grammar, elements)}"
+    return grammar.rule("argument", body) + "*"
+
+
+def _write_opening(grammar: Grammar, elements: Elements, name: str, *, string: bool) -> str:
+    after_name = elements.after_string_name if string and elements.after_string_name else elements.after_name
+    opening = f"{grammar.literal(elements.before_name)} {name} {grammar.literal(after_name)}"
+    return f"{opening} {SPACE} {grammar.literal(elements.open_value)}" if elements.open_value else opening
+
+
+def _is_string(schema: Schema) -> bool:
+    """Whether any text will do, or one of some strings."""
+    allowed = types(schema)
+    return "string" in allowed or not allowed
+
+
+def _write_value(grammar: Grammar, elements: Elements, schema: Schema, *, strict: bool) -> str:
+    if not _is_string(schema):
+        return f"{grammar.json(schema, strict=strict)} {grammar.literal(_end(elements))} {_space(elements)}"
+    listed = choices(resolved(schema, schema))
+    if listed is None:
+        return _write_text(grammar, elements)
+    texts = (value if isinstance(value, str) else json.dumps(value) for value in listed)
+    values = grammar.rule("value", " | ".join(map(quoted, texts)))
+    return f"{values} {grammar.literal(_end(elements))} {_space(elements)}"
+
+
+def _write_text(grammar: Grammar, elements: Elements) -> str:
+    return f"{grammar.until(_end(elements))} {_space(elements)}"
+
+
+def _end(elements: Elements) -> str:
+    return ("\n" if elements.lines else "") + elements.close + elements.space
+
+
+def _space(elements: Elements) -> str:
+    return SPACE if elements.open_value else ""

@@ -1,0 +1,75 @@
+"""What a format is: how to recognise it, read it and constrain it."""
+
+from __future__ import annotations
+
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import msgspec
+
+from server.chat.formats.grammar import Grammar
+from server.chat.formats.output import Output
+from server.chat.formats.reader import Reader, Steps
+from server.chat.formats.thinking import Thinking
+from server.chat.formats.tools import Tool
+
+Texts = tuple[str, ...]
+Signs = tuple[Texts, ...]
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a format reads a message with."""
+
+    reader: Reader
+    out: Output
+    tools: Mapping[str, Tool]
+    """By name. Empty: what looks like a call is content."""
+    thinking: Thinking
+    prompt: str
+    """The end of the prompt: what the message goes on from."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a message has to be."""
+
+    tools: Sequence[Tool]
+    """Those that may be called."""
+    required: bool
+    """It is calls, and nothing else but thinking before them."""
+    many: bool
+    """It may have several calls."""
+    thinking: Thinking | None
+    """It may think first; None: this model doesn't."""
+    prompt: str
+    content: str | None = None
+    """The body of a grammar rule for the answer, where that isn't free."""
+
+
+class Format(ABC):
+    """How models write their messages. One instance serves all requests."""
+
+    name: ClassVar[str]
+    signs: ClassVar[Signs] = ()
+    """A chat template has this format if it contains all the strings of one of these."""
+    tokens: ClassVar[Texts] = ()
+    """Texts, markers or parts of them, that vocabularies of its models have as single tokens. Where those are control
+    tokens, the parser must be given their text, and constraints must name the tokens."""
+    tokens_without_tools: ClassVar[Texts] = ()
+    """Those of them that matter even in messages without tools."""
+
+    def recognises(self, template: str) -> bool:
+        return any(all(sign in template for sign in signs) for signs in self.signs)
+
+    def call_id(self, name: str, index: int) -> str:
+        """A new id for a call, as the chat templates of the format accept it."""
+        return f"call_{secrets.token_hex(12)}"
+
+    @abstractmethod
+    def read_message(self, reading: Reading) -> Steps[None]:
+        """Read a whole message, to the end of the text."""
+
+    @abstractmethod
+    def write_message(self, grammar: Grammar, plan: Plan) -> str:
+        """The body of a grammar rule for such a message."""

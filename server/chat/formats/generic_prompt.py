@@ -1,0 +1,89 @@
+"""Conversations with tools, for chat templates that know none: the tools are described in the system prompt, and calls
+and their results become ordinary messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_INSTRUCTIONS = """\
+# Tools
+
+You can call functions to help with the user's request. These are the functions, one JSON description per line:
+{tools}
+
+To call a function, write its name and arguments as JSON between tags, and nothing after them:
+<tool_call>
+{{"name": "function-name", "arguments": {{"argument-name": "value"}}}}
+</tool_call>
+For several calls, write one such block for each. Results come between <tool_response> tags.
+If no function helps, answer in plain text."""
+
+Message = Mapping[str, Any]
+
+
+def with_tools(
+    messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], *, system_role: bool = True
+) -> list[dict[str, Any]]:
+    """The conversation for a template without tools.
+
+    `tools` are descriptions as OpenAI's requests have them. `system_role`: the template takes system messages; else
+    what belongs there goes before the first user message.
+    """
+    spoken = [_spoken(message) for message in messages]
+    described = _INSTRUCTIONS.format(tools="\n".join(_description(tool) for tool in tools))
+    first = spoken[0] if spoken else None
+    if first is not None and first["role"] in ("system", "developer"):
+        described = f"{_text(first.get('content'))}\n\n{described}"
+        spoken = spoken[1:]
+    if system_role:
+        return [{"role": "system", "content": described}, *_joined(spoken)]
+    if spoken and spoken[0]["role"] == "user":
+        described = f"{described}\n\n{_text(spoken[0].get('content'))}"
+        spoken = spoken[1:]
+    return [{"role": "user", "content": described}, *_joined(spoken)]
+
+
+def _description(tool: Mapping[str, Any]) -> str:
+    return json.dumps(tool.get("function", tool), ensure_ascii=False)
+
+
+def _spoken(message: Message) -> dict[str, Any]:
+    """A message with neither calls nor the role `tool`."""
+    role = message["role"]
+    if role in ("tool", "function"):
+        return {"role": "user", "content": f"<tool_response>\n{_text(message.get('content'))}\n</tool_response>"}
+    calls = [call["function"] for call in message.get("tool_calls") or () if "function" in call]
+    if legacy := message.get("function_call"):
+        calls.append(legacy)
+    if not calls:
+        return dict(message)
+    kept = {key: value for key, value in message.items() if key not in ("tool_calls", "function_call")}
+    text = _text(message.get("content"))
+    return {**kept, "content": "\n".join([*([text] if text else []), *map(_call, calls)])}
+
+
+def _call(function: Mapping[str, Any]) -> str:
+    arguments = function["arguments"]
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    name = json.dumps(function["name"], ensure_ascii=False)
+    return f'<tool_call>\n{{"name": {name}, "arguments": {text or "{}"}}}\n</tool_call>'
+
+
+def _joined(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Results of several calls in one message: templates want users and assistants to take turns."""
+    joined: list[dict[str, Any]] = []
+    for message in messages:
+        last = joined[-1] if joined else None
+        if last is not None and last["role"] == message["role"] == "user":
+            joined[-1] = {**last, "content": f"{_text(last.get('content'))}\n{_text(message.get('content'))}"}
+        else:
+            joined.append(message)
+    return joined
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+    return content if isinstance(content, str) else ""

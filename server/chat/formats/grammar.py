@@ -1,0 +1,137 @@
+"""Writing grammars: llguidance's variant of Lark (https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md).
+
+A marker that the vocabulary has as one token is written as that token's number. Marked as a control token it has no
+spelling that a grammar's text could match; and where it is an ordinary token, naming it is what lets free text before
+it end there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+FREE = "TEXT"
+"""Any text without control tokens."""
+SPACE = "SPACE?"
+"""A little whitespace, or none."""
+
+_TERMINALS = r"""
+TEXT: /(.|\n)*/
+SPACE: /[ \t\n]{1,2}/
+"""
+
+SEPARATORS = {"item_separator": ", ?", "key_separator": ": ?", "whitespace_flexible": False}
+"""JSON as models write it in one line; whitespace without bounds is where small models get lost."""
+
+
+class Grammar:
+    """A grammar that is being written, rule by rule."""
+
+    def __init__(self, tokens: Mapping[str, int]) -> None:
+        """`tokens`: the ids of markers, and parts of them, that are single tokens."""
+        self._tokens = tokens
+        self._split = re.compile("|".join(map(re.escape, tokens))) if tokens else None
+        self._rules: list[str] = []
+        self._defined: set[str] = set()
+
+    def text(self, start: str) -> str:
+        """The whole, with this body of its first rule."""
+        return "\n".join(["%llguidance {}", f"start: {start}", *self._rules, _TERMINALS])
+
+    def rule(self, name: str, body: str, options: str = "") -> str:
+        """Add a rule; returns its name, `name` with a number."""
+        name = f"{name}_{len(self._rules)}"
+        self._rules.append(f"{name}{options}: {body}")
+        return name
+
+    def has_token(self, text: str) -> bool:
+        """Whether this is a single token."""
+        return text in self._tokens
+
+    def literal(self, text: str) -> str:
+        """Exactly this."""
+        return _body(self._parts(text))
+
+    def until(self, marker: str) -> str:
+        """A rule for free text that ends with the first `marker`."""
+        spelled, rest = self._head(marker)
+        if rest:
+            return self.rule("until", f"/(.|\\n)*{regex(spelled)}/ {rest}")
+        return self.rule("until", f"/(.|\\n)*{regex(spelled)}/", "[lazy]")
+
+    def opening(self, marker: str, *, free: bool) -> str:
+        """A rule for `marker`, whitespace before it allowed, where something else may come in its place.
+
+        `free`: any text may. Terminals are matched greedily: next to free text, whitespace must be one with what
+        follows it, and else it must not be.
+        """
+        spelled, rest = self._head(marker)
+        if not free or not spelled:
+            return self.rule("opening", f"{SPACE} {self.literal(marker)}")
+        return self.rule("opening", f"/[ \\t\\n]*{regex(spelled)}/ {rest}", "" if rest else "[lazy]")
+
+    def json(self, schema: Mapping[str, Any], *, strict: bool) -> str:
+        """A rule for JSON that matches a schema. Unless `strict`, keywords that can't be enforced are ignored."""
+        options = {"x-guidance": {**SEPARATORS, "lenient": not strict}}
+        return self.rule("json", "%json " + json.dumps({**schema, **options}, ensure_ascii=False))
+
+    def define(self, name: str, body: str) -> str:
+        """A rule under exactly this name, once; it may refer to itself, and to others that are yet to come."""
+        if name not in self._defined:
+            self._defined.add(name)
+            self._rules.append(f"{name}: {body}")
+        return name
+
+    def listed(self, items: Sequence[tuple[str, bool]], separator: str) -> str:
+        """A rule for bodies with a separator between them, in order; False marks those that may be missing."""
+        first = rest = '""'
+        for body, needed in reversed(items):
+            item = self.rule("item", body)
+            tail = self.rule("rest", rest) if rest != '""' else ""
+            first_body = f"{item} {tail}"
+            following = f"{quoted(separator)} {item}" if needed else f"({quoted(separator)} {item})?"
+            if not needed:
+                first_body += f" | {first}"
+            first = self.rule("first", first_body)
+            rest = f"{following} {tail}"
+        return first
+
+    def one_of(self, name: str, bodies: Iterable[str]) -> str:
+        """A rule for any of these."""
+        return self.rule(name, " | ".join(self.rule(name, body) for body in bodies))
+
+    def _head(self, marker: str) -> tuple[str, str]:
+        """What of the marker is spelled before its first token, and the rest as a rule's body."""
+        parts = self._parts(marker)
+        spelled = parts.pop(0)[0] if parts and parts[0][1] is None else ""
+        return spelled, _body(parts)
+
+    def _parts(self, text: str) -> list[tuple[str, int | None]]:
+        """The text, cut at the tokens in it."""
+        if self._split is None:
+            return [(text, None)] if text else []
+        parts: list[tuple[str, int | None]] = []
+        at = 0
+        for found in self._split.finditer(text):
+            if found.start() > at:
+                parts.append((text[at : found.start()], None))
+            parts.append((found.group(), self._tokens[found.group()]))
+            at = found.end()
+        if at < len(text):
+            parts.append((text[at:], None))
+        return parts
+
+
+def _body(parts: Iterable[tuple[str, int | None]]) -> str:
+    return " ".join(quoted(part) if token is None else f"<[{token}]>" for part, token in parts)
+
+
+def quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def regex(text: str) -> str:
+    """A regular expression for exactly this text, within slashes."""
+    return re.sub(r"[\\^$.|?*+(){}\[\]/#&~-]", r"\\\g<0>", text).replace("\n", r"\n")

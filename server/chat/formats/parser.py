@@ -1,0 +1,33 @@
+"""The incremental parser of one message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from server.chat.formats.events import Event
+from server.chat.formats.output import Output
+from server.chat.formats.reader import Reader, Steps
+
+
+class MessageParser:
+    """`feed` it the text of one sequence as it comes, and `finish` it once. Neither raises, whatever the text.
+
+    The events, texts of a kind joined, don't depend on how the text was cut.
+    """
+
+    def __init__(self, read: Callable[[Reader, Output], Steps[None]]) -> None:
+        self._reader = Reader()
+        self._output = Output(self._reader)
+        self._steps = read(self._reader, self._output)
+
+    def feed(self, text: str) -> list[Event]:
+        self._reader.push(text)
+        next(self._steps, None)
+        return self._output.drain()
+
+    def finish(self) -> list[Event]:
+        """What was held back; a block that was left open stays so."""
+        self._reader.end()
+        next(self._steps, None)
+        self._output.finish()
+        return self._output.drain()

@@ -1,0 +1,124 @@
+r"""Calls as Python writes them, in a list.
+
+    [get_weather(city="Oslo", days=2), get_time()]
+
+Llama 3.2 and 4, with templates that ask for it; LFM2 between `<|tool_call_start|>` and `<|tool_call_end|>`. Where there
+is no marker, only a list at the start of a line whose first call is of one of the request's tools counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from server.chat.formats.format import Reading, Signs, Texts
+from server.chat.formats.grammar import Grammar, quoted
+from server.chat.formats.object_writer import ObjectWriter
+from server.chat.formats.python_literal import read_comma, read_value
+from server.chat.formats.reader import Malformed, Steps
+from server.chat.formats.schema import Schema, choices, properties, required, types
+from server.chat.formats.tagged import TaggedFormat
+from server.chat.formats.tools import Tool
+
+_NAME = re.compile(r"[\w.\-]*")
+_WORD = re.compile(r"\w*")
+_STRING_KEYWORDS = {"pattern", "format", "minLength", "maxLength"}
+_CONSTANTS = {"boolean": '"True" | "False"', "null": '"None"'}
+
+
+class Pythonic(TaggedFormat):
+    name = "pythonic"
+    signs: ClassVar[Signs] = (("[func_name1(",), ("func_name1(params_name1",))
+    openers: ClassVar[Texts] = ("", "<|python_start|>")
+    leftovers: ClassVar[Texts] = ("<|python_end|>",)
+    tokens: ClassVar[Texts] = ("<|python_start|>", "<|python_end|>")
+    bare = "["
+    repeats = False
+    end: ClassVar[str] = ""
+
+    def read_calls(self, reading: Reading, opener: str) -> Steps[None]:
+        reader = reading.reader
+        yield from reader.spaces()
+        yield from reader.expect("[")
+        while True:
+            yield from reader.spaces()
+            yield from self._read_call(reading, known=not opener)
+            comma = yield from reader.after_spaces(",")
+            reader.commit()
+            if (yield from reader.after_spaces("]")):
+                reader.commit()
+                return
+            if comma is None:
+                raise Malformed
+
+    def _read_call(self, reading: Reading, *, known: bool) -> Steps[None]:
+        reader, out = reading.reader, reading.out
+        name = yield from reader.run(_NAME, 200)
+        if not name or (known and name not in reading.tools):
+            raise Malformed
+        yield from reader.expect("(")
+        out.start_call(name)
+        tool = reading.tools.get(name)
+        positions = list(properties(tool))
+        arguments = ObjectWriter(out.arguments)
+        while True:
+            yield from reader.spaces()
+            if (yield from reader.literal(")")):
+                break
+            if (yield from reader.peek()) in tuple("\"'[{(-0123456789"):
+                if not positions:
+                    raise Malformed
+                arguments.key(positions.pop(0))
+            else:
+                arguments.key((yield from self._read_keyword(reading, positions)))
+            yield from read_value(reader, arguments.write)
+            yield from read_comma(reader, ")")
+        arguments.close()
+        out.end_call()
+
+    def _read_keyword(self, reading: Reading, positions: list[str]) -> Steps[str]:
+        reader = reading.reader
+        key = yield from reader.run(_WORD, 200)
+        yield from reader.spaces()
+        yield from reader.expect("=")
+        yield from reader.spaces()
+        if not key or not (yield from reader.peek()):
+            raise Malformed
+        if key in positions:
+            positions.remove(key)
+        return key
+
+    def write_calls(self, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> str:
+        call = grammar.one_of("call", (self._write_call(grammar, tool) for tool in tools))
+        more = f'(", " {call})*' if many else ""
+        return f'"[" {call} {more} {grammar.literal("]" + self.end)}'
+
+    def _write_call(self, grammar: Grammar, tool: Tool) -> str:
+        needed = required(tool)
+        arguments = [
+            (f"{quoted(name + '=')} {_write_value(grammar, schema, strict=tool.strict)}", name in needed)
+            for name, schema in properties(tool).items()
+        ]
+        return f'{quoted(tool.name + "(")} {grammar.listed(arguments, ", ") if arguments else ""} ")"'
+
+
+class Lfm2(Pythonic):
+    name = "lfm2"
+    signs = (("<|tool_call_start|>",), ("<|tool_list_start|>",), ("List of tools: [", "<|im_start|>"))
+    openers = ("<|tool_call_start|>",)
+    leftovers = ("<|tool_call_end|>",)
+    tokens = ("<|tool_call_start|>", "<|tool_call_end|>")
+    bare = ""
+    end = "<|tool_call_end|>"
+
+
+def _write_value(grammar: Grammar, schema: Schema, *, strict: bool) -> str:
+    """Python's constants; everything else as JSON, which reads the same; plain strings in either quotation marks."""
+    allowed = types(schema)
+    ways = [body for name, body in _CONSTANTS.items() if name in allowed]
+    if not allowed or not allowed <= set(_CONSTANTS):
+        ways.append(grammar.json(schema, strict=strict))
+    if "string" in allowed and choices(schema) is None and not _STRING_KEYWORDS & set(schema):
+        ways.append(r"/'([^'\\\n]|\\.)*'/")
+    return grammar.rule("value", " | ".join(ways))

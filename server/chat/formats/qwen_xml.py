@@ -1,0 +1,82 @@
+r"""Qwen3-Coder's elements, one per argument.
+
+    <tool_call>
+    <function=get_weather>
+    <parameter=city>
+    Oslo
+    </parameter>
+    </function>
+    </tool_call>
+
+Qwen3-Coder, Qwen 3.5, Nemotron 3, Step 3.5; Seed-OSS with `<seed:tool_call>`. The models leave out `<tool_call>` at
+times.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from server.chat.formats.elements import Elements, read_element, write_elements
+from server.chat.formats.format import Reading, Signs, Texts
+from server.chat.formats.grammar import Grammar
+from server.chat.formats.object_writer import ObjectWriter
+from server.chat.formats.reader import Malformed, Steps
+from server.chat.formats.tagged import TaggedFormat
+from server.chat.formats.tools import Tool
+
+_NAME = re.compile(r"[^<>\s]*")
+
+
+class QwenXml(TaggedFormat):
+    name = "qwen-xml"
+    signs: ClassVar[Signs] = (("<tool_call>", "<function=", "<parameter="),)
+    openers: ClassVar[Texts] = ("<tool_call>", "<function=")
+    leftovers: ClassVar[Texts] = ("</tool_call>", "</function>")
+    tokens: ClassVar[Texts] = ("<tool_call>", "</tool_call>")
+    calls_end_thinking = True
+    elements: ClassVar = Elements(
+        "<parameter=", ">\n", "</parameter>", after=("<parameter=", "</function>"), space="\n", lines=True
+    )
+
+    def read_calls(self, reading: Reading, opener: str) -> Steps[None]:
+        if opener != "<function=":
+            yield from reading.reader.spaces()
+            yield from reading.reader.expect("<function=")
+        yield from self._read_call(reading)
+
+    def _read_call(self, reading: Reading) -> Steps[None]:
+        reader, out = reading.reader, reading.out
+        name = yield from reader.run(_NAME, 200)
+        if not name:
+            raise Malformed
+        yield from reader.expect(">")
+        out.start_call(name)
+        arguments = ObjectWriter(out.arguments)
+        while (yield from reader.after_spaces("<parameter=")):
+            key = yield from reader.run(_NAME, 200)
+            yield from reader.expect(">")
+            yield from read_element(reader, arguments, self.elements, reading.tools.get(name), key)
+        if (yield from reader.after_spaces("</function>")) is None:
+            raise Malformed
+        arguments.close()
+        out.end_call()
+
+    def write_calls(self, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> str:
+        bodies = (
+            f"{grammar.literal(f'<function={tool.name}>' + chr(10))} {write_elements(grammar, tool, self.elements)}"
+            for tool in tools
+        )
+        calls = grammar.one_of("call", bodies)
+        end = grammar.literal("</function>\n" + self.leftovers[0])
+        return f"{grammar.literal(chr(10))} {calls} {end}"
+
+
+class SeedXml(QwenXml):
+    name = "seed-xml"
+    signs = (("<seed:tool_call>", "<function=", "<parameter="),)
+    openers = ("<seed:tool_call>", "<function=")
+    leftovers = ("</seed:tool_call>", "</function>")
+    tokens = ("<seed:tool_call>", "</seed:tool_call>")
+    elements = Elements("<parameter=", ">", "</parameter>", after=("<parameter=", "</function>"), space="\n")
