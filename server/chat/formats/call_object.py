@@ -14,7 +14,6 @@ from server.chat.formats.format import Reading
 from server.chat.formats.grammar import Grammar, quoted
 from server.chat.formats.json_text import read_object, read_string, read_value
 from server.chat.formats.reader import Malformed, Reader, Steps, transcribed
-from server.chat.formats.schema import arguments_schema
 from server.chat.formats.tools import Tool
 
 NAMES = ("name", "tool_name", "function")
@@ -80,9 +79,7 @@ class _Call:
             yield from reader.expect(":")
             yield from reader.spaces()
             yield from self._member(key, inner=inner)
-            yield from reader.spaces()
-            if (yield from reader.literal(",")) is None and (yield from reader.peek()) != "}":
-                raise Malformed
+            yield from reader.comma("}")
 
     def _member(self, key: str, *, inner: bool) -> Steps[None]:
         value = yield from self._reader.peek()
@@ -160,7 +157,7 @@ def write_call(
         "call",
         (
             f"{start} {quoted(f'{quoted(name)}: {quoted(tool.name)}, {quoted(arguments)}: ')}"
-            f" {grammar.json(arguments_schema(tool), strict=tool.strict)} {end}"
+            f" {grammar.json(tool.schema, strict=tool.strict)} {end}"
             for tool in tools
         ),
     )

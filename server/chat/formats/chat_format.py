@@ -64,7 +64,7 @@ class ChatFormat(msgspec.Struct, frozen=True):
         """The grammar that a message must follow, for llguidance; None if it is free.
 
         `token_ids`: the markers that are single tokens. `content`: the body of a Lark rule for the answer
-        (`%json {…}`), if that isn't free; it begins after thinking.
+        (`%json {…}`), if that isn't free; it begins after thinking. Raises GrammarTooLarge.
         """
         usable = choice.among(tools)
         if not usable and content is None:

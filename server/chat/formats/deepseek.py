@@ -22,7 +22,6 @@ from server.chat.formats.format import Reading, Signs, Texts
 from server.chat.formats.grammar import SPACE, Grammar
 from server.chat.formats.json_text import read_object
 from server.chat.formats.reader import Malformed, Steps
-from server.chat.formats.schema import arguments_schema
 from server.chat.formats.tagged import TaggedFormat
 from server.chat.formats.tools import Tool
 
@@ -85,7 +84,7 @@ class DeepSeek(TaggedFormat):
         return f"{call} {more} {grammar.literal(SECTION_END)}"
 
     def _write_call(self, grammar: Grammar, tool: Tool) -> str:
-        arguments = grammar.json(arguments_schema(tool), strict=tool.strict)
+        arguments = grammar.json(tool.schema, strict=tool.strict)
         return f"{grammar.literal(CALL + tool.name + SEPARATOR)} {arguments} {grammar.literal(CALL_END)}"
 
 
@@ -97,5 +96,5 @@ class DeepSeekFenced(DeepSeek):
 
     def _write_call(self, grammar: Grammar, tool: Tool) -> str:
         opening = grammar.literal(f"{CALL}function{SEPARATOR}{tool.name}\n```json\n")
-        arguments = grammar.json(arguments_schema(tool), strict=tool.strict)
+        arguments = grammar.json(tool.schema, strict=tool.strict)
         return f"{opening} {arguments} {grammar.literal(chr(10) + '```' + CALL_END)}"

@@ -9,13 +9,13 @@ import json
 
 import msgspec
 
+from server.chat.formats import schema
 from server.chat.formats.grammar import SPACE, Grammar, quoted
 from server.chat.formats.markers import markers
 from server.chat.formats.object_writer import ObjectWriter
 from server.chat.formats.reader import Malformed, Reader, Steps, Write
-from server.chat.formats.schema import Schema, arguments_schema, choices, part, properties, required, resolved, types
 from server.chat.formats.tools import Tool
-from server.chat.formats.typed_text import as_json, is_text
+from server.chat.formats.typed_text import as_json
 
 NAME = r"/[^<>\"\n]{1,200}/"
 """An argument's name, where the schema lists none."""
@@ -50,9 +50,9 @@ def read_element(
     string: bool | None = None,
 ) -> Steps[None]:
     """Read an argument's value and the closing marker. `string`: whether it says itself that it is one."""
-    schema = part(tool, name) if string is None else None
+    allowed = tool.types(name) if tool is not None and string is None else frozenset()
     arguments.key(name)
-    if is_text(schema) if string is None else string:
+    if string or allowed == {"string"}:
         arguments.write('"')
         yield from _read_value(reader, elements, arguments.text)
         arguments.write('"')
@@ -62,9 +62,9 @@ def read_element(
         yield from _read_value(reader, elements, parts.append)
     except Malformed:
         if parts:
-            arguments.write(as_json("".join(parts), schema))
+            arguments.write(as_json("".join(parts), allowed))
         raise
-    arguments.write(as_json("".join(parts), schema))
+    arguments.write(as_json("".join(parts), allowed))
 
 
 def _read_value(reader: Reader, elements: Elements, write: Write) -> Steps[None]:
@@ -98,15 +98,15 @@ class _Lines:
 
 def write_elements(grammar: Grammar, tool: Tool, elements: Elements) -> str:
     """The body of a rule for a call's arguments, in the schema's order; "" if it has none."""
-    known = properties(tool)
-    if not known:
-        return _write_any(grammar, elements) if arguments_schema(tool).get("additionalProperties", True) else ""
-    needed = required(tool)
+    names = schema.names(tool.parameters)
+    if not names:
+        return _write_any(grammar, elements) if tool.schema.get("additionalProperties", True) else ""
+    needed = schema.required(tool.parameters)
     bodies = []
-    for name, schema in known.items():
-        opening = _write_opening(grammar, elements, quoted(name), string=_is_string(schema))
-        body = f"{opening} {_write_value(grammar, elements, schema, strict=tool.strict)}"
-        bodies.append(grammar.rule("argument", body) + ("" if name in needed else "?"))
+    for name in names:
+        opening = _write_opening(grammar, elements, quoted(name), string=_is_string(tool.types(name)))
+        argument = grammar.rule("argument", f"{opening} {_write_value(grammar, elements, tool, name)}")
+        bodies.append(argument + ("" if name in needed else "?"))
     return " ".join(bodies)
 
 
@@ -121,20 +121,21 @@ def _write_opening(grammar: Grammar, elements: Elements, name: str, *, string: b
     return f"{opening} {SPACE} {grammar.literal(elements.open_value)}" if elements.open_value else opening
 
 
-def _is_string(schema: Schema) -> bool:
-    """Whether any text will do, or one of some strings."""
-    allowed = types(schema)
+def _is_string(allowed: frozenset[str]) -> bool:
+    """Whether the value is written as plain text."""
     return "string" in allowed or not allowed
 
 
-def _write_value(grammar: Grammar, elements: Elements, schema: Schema, *, strict: bool) -> str:
-    if not _is_string(schema):
-        return f"{grammar.json(schema, strict=strict)} {grammar.literal(_end(elements))} {_space(elements)}"
-    listed = choices(resolved(schema, schema))
-    if listed is None:
+def _write_value(grammar: Grammar, elements: Elements, tool: Tool, name: str) -> str:
+    root = tool.schema
+    argument = schema.argument(root, name)
+    if not _is_string(tool.types(name)):
+        values = grammar.json(schema.standalone(argument, root), strict=tool.strict)
+    elif (listed := schema.choices(schema.resolved(argument, root))) is not None:
+        texts = (value if isinstance(value, str) else json.dumps(value) for value in listed)
+        values = grammar.rule("value", " | ".join(map(quoted, texts)))
+    else:
         return _write_text(grammar, elements)
-    texts = (value if isinstance(value, str) else json.dumps(value) for value in listed)
-    values = grammar.rule("value", " | ".join(map(quoted, texts)))
     return f"{values} {grammar.literal(_end(elements))} {_space(elements)}"
 
 

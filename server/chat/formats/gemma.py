@@ -19,7 +19,6 @@ from server.chat.formats.grammar import Grammar
 from server.chat.formats.json_string import escaped, quoted
 from server.chat.formats.markers import markers
 from server.chat.formats.reader import Malformed, Reader, Steps, Write
-from server.chat.formats.schema import arguments_schema
 from server.chat.formats.tagged import TaggedFormat
 from server.chat.formats.tools import Tool
 
@@ -77,7 +76,8 @@ class Gemma(TaggedFormat):
             yield from reader.spaces()
             write(f"{comma}{quoted(key)}: ")
             yield from self._read_value(reader, write, depth + 1)
-            comma = yield from _read_comma(reader, "}")
+            yield from reader.comma("}")
+            comma = ", "
 
     def _read_list(self, reader: Reader, write: Write, depth: int) -> Steps[None]:
         write((yield from reader.expect("[")))
@@ -89,7 +89,8 @@ class Gemma(TaggedFormat):
                 return
             write(comma)
             yield from self._read_value(reader, write, depth + 1)
-            comma = yield from _read_comma(reader, "]")
+            yield from reader.comma("]")
+            comma = ", "
 
     def _read_key(self, reader: Reader) -> Steps[str]:
         mark = yield from reader.literal(self.quote, '"')
@@ -105,7 +106,7 @@ class Gemma(TaggedFormat):
         return f"{call} {grammar.literal(self.leftovers[0])}"
 
     def _write_call(self, grammar: Grammar, tool: Tool) -> str:
-        arguments = write_object(grammar, arguments_schema(tool), self.quote, strict=tool.strict)
+        arguments = write_object(grammar, tool.schema, self.quote, strict=tool.strict)
         return f"{grammar.literal('call:' + tool.name)} {arguments}"
 
 
@@ -116,10 +117,3 @@ class FunctionGemma(Gemma):
     leftovers = ("<end_function_call>",)
     tokens = ("<start_function_call>", "<end_function_call>", "<escape>")
     quote = "<escape>"
-
-
-def _read_comma(reader: Reader, end: str) -> Steps[str]:
-    yield from reader.spaces()
-    if (yield from reader.literal(",")) is None and (yield from reader.peek()) != end:
-        raise Malformed
-    return ", "

@@ -26,6 +26,14 @@ SEPARATORS = {"item_separator": ", ?", "key_separator": ": ?", "whitespace_flexi
 """JSON as models write it in one line; whitespace without bounds is where small models get lost."""
 
 
+LARGEST = 4 * 2**20
+"""Characters of a grammar. What clients send may be large, and some formats repeat definitions."""
+
+
+class GrammarTooLarge(ValueError):
+    """The tools' schemas make too much of a grammar."""
+
+
 class Grammar:
     """A grammar that is being written, rule by rule."""
 
@@ -35,6 +43,7 @@ class Grammar:
         self._split = re.compile("|".join(map(re.escape, tokens))) if tokens else None
         self._rules: list[str] = []
         self._defined: set[str] = set()
+        self._size = 0
 
     def text(self, start: str) -> str:
         """The whole, with this body of its first rule."""
@@ -43,7 +52,7 @@ class Grammar:
     def rule(self, name: str, body: str, options: str = "") -> str:
         """Add a rule; returns its name, `name` with a number."""
         name = f"{name}_{len(self._rules)}"
-        self._rules.append(f"{name}{options}: {body}")
+        self._add(f"{name}{options}: {body}")
         return name
 
     def has_token(self, text: str) -> bool:
@@ -81,7 +90,7 @@ class Grammar:
         """A rule under exactly this name, once; it may refer to itself, and to others that are yet to come."""
         if name not in self._defined:
             self._defined.add(name)
-            self._rules.append(f"{name}: {body}")
+            self._add(f"{name}: {body}")
         return name
 
     def listed(self, items: Sequence[tuple[str, bool]], separator: str) -> str:
@@ -101,6 +110,12 @@ class Grammar:
     def one_of(self, name: str, bodies: Iterable[str]) -> str:
         """A rule for any of these."""
         return self.rule(name, " | ".join(self.rule(name, body) for body in bodies))
+
+    def _add(self, rule: str) -> None:
+        self._rules.append(rule)
+        self._size += len(rule)
+        if self._size > LARGEST:
+            raise GrammarTooLarge("The tools' descriptions are too large to be enforced.")
 
     def _head(self, marker: str) -> tuple[str, str]:
         """What of the marker is spelled before its first token, and the rest as a rule's body."""

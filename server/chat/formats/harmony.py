@@ -17,7 +17,6 @@ from server.chat.formats.grammar import FREE, Grammar, quoted
 from server.chat.formats.json_text import read_object
 from server.chat.formats.markers import markers
 from server.chat.formats.reader import Malformed, Steps
-from server.chat.formats.schema import arguments_schema
 from server.chat.formats.tools import Tool
 
 START, CHANNEL, MESSAGE, CONSTRAIN = "<|start|>", "<|channel|>", "<|message|>", "<|constrain|>"
@@ -105,7 +104,7 @@ class Harmony(Format):
     def _write_call(self, grammar: Grammar, tool: Tool) -> str:
         channel = f'{grammar.literal(CHANNEL)} ("commentary" | "analysis")'
         recipient = f'" to=" {quoted(_NAMESPACE + tool.name)}'
-        arguments = grammar.json(arguments_schema(tool), strict=tool.strict)
+        arguments = grammar.json(tool.schema, strict=tool.strict)
         header = f"({channel} {recipient} | {recipient} {channel}) {self._write_kind(grammar)}"
         return f"{header} {grammar.literal(MESSAGE)} {arguments}"
 

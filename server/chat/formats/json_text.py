@@ -51,7 +51,8 @@ def read_object(reader: Reader, write: Write, depth: int = 0) -> Steps[None]:
         write((yield from reader.spaces()))
         yield from read_value(reader, write, depth + 1)
         write((yield from reader.spaces()))
-        comma = yield from _read_comma(reader, "}")
+        yield from reader.comma("}")
+        comma = ","
 
 
 def _read_array(reader: Reader, write: Write, depth: int) -> Steps[None]:
@@ -65,15 +66,8 @@ def _read_array(reader: Reader, write: Write, depth: int) -> Steps[None]:
         write(comma + space)
         yield from read_value(reader, write, depth + 1)
         write((yield from reader.spaces()))
-        comma = yield from _read_comma(reader, "]")
-
-
-def _read_comma(reader: Reader, end: str) -> Steps[str]:
-    """Malformed unless a comma or the end comes; the end is left."""
-    comma = yield from reader.literal(",")
-    if comma is None and (yield from reader.peek()) != end:
-        raise Malformed
-    return comma or ""
+        yield from reader.comma("]")
+        comma = ","
 
 
 def read_string(reader: Reader, write: Write) -> Steps[None]:

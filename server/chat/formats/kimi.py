@@ -16,7 +16,6 @@ from server.chat.formats.format import Reading
 from server.chat.formats.grammar import Grammar
 from server.chat.formats.json_text import read_object
 from server.chat.formats.reader import Malformed, Steps
-from server.chat.formats.schema import arguments_schema
 from server.chat.formats.tagged import TaggedFormat
 from server.chat.formats.tools import Tool
 
@@ -70,5 +69,5 @@ class Kimi(TaggedFormat):
 
     def _write_call(self, grammar: Grammar, tool: Tool) -> str:
         opening = f"{grammar.literal(f'{CALL}functions.{tool.name}:')} /[0-9]{{1,4}}/ {grammar.literal(ARGUMENTS)}"
-        arguments = grammar.json(arguments_schema(tool), strict=tool.strict)
+        arguments = grammar.json(tool.schema, strict=tool.strict)
         return f"{opening} {arguments} {grammar.literal(CALL_END)}"

@@ -22,7 +22,6 @@ from server.chat.formats.format import Reading, Signs, Texts
 from server.chat.formats.grammar import SPACE, Grammar, quoted
 from server.chat.formats.json_text import read_object
 from server.chat.formats.reader import Malformed, Steps
-from server.chat.formats.schema import arguments_schema
 from server.chat.formats.tagged import TaggedFormat
 from server.chat.formats.tools import Tool
 
@@ -38,7 +37,6 @@ class Mistral(TaggedFormat):
     openers: ClassVar[Texts] = ("[TOOL_CALLS]",)
     leftovers: ClassVar[Texts] = ("[ARGS]", "[CALL_ID]")
     tokens: ClassVar[Texts] = ("[TOOL_CALLS]", "[ARGS]", "[CALL_ID]")
-    before_arguments: ClassVar[str] = ""
 
     def call_id(self, name: str, index: int) -> str:
         return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(9))
@@ -66,7 +64,7 @@ class Mistral(TaggedFormat):
     def write_calls(self, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> str:
         return " | ".join(
             f"{quoted(tool.name)} {self._write_id(grammar)} {grammar.literal('[ARGS]')} "
-            + grammar.json(arguments_schema(tool), strict=tool.strict)
+            + grammar.json(tool.schema, strict=tool.strict)
             for tool in tools
         )
 

@@ -52,7 +52,8 @@ def _read_dict(reader: Reader, write: Write, depth: int) -> Steps[None]:
         write(": ")
         yield from reader.spaces()
         yield from read_value(reader, write, depth + 1)
-        comma = yield from read_comma(reader, "}")
+        yield from reader.comma("}")
+        comma = ", "
 
 
 def _read_list(reader: Reader, write: Write, depth: int, end: str) -> Steps[None]:
@@ -66,15 +67,8 @@ def _read_list(reader: Reader, write: Write, depth: int, end: str) -> Steps[None
             return
         write(comma)
         yield from read_value(reader, write, depth + 1)
-        comma = yield from read_comma(reader, end)
-
-
-def read_comma(reader: Reader, end: str) -> Steps[str]:
-    """Malformed unless a comma or the end comes; the end is left."""
-    yield from reader.spaces()
-    if (yield from reader.literal(",")) is None and (yield from reader.peek()) != end:
-        raise Malformed
-    return ", "
+        yield from reader.comma(end)
+        comma = ", "
 
 
 def read_string(reader: Reader, write: Write) -> Steps[None]:

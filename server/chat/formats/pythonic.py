@@ -12,18 +12,18 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
+from server.chat.formats import schema
 from server.chat.formats.format import Reading, Signs, Texts
 from server.chat.formats.grammar import Grammar, quoted
 from server.chat.formats.object_writer import ObjectWriter
-from server.chat.formats.python_literal import read_comma, read_value
+from server.chat.formats.python_literal import read_value
 from server.chat.formats.reader import Malformed, Steps
-from server.chat.formats.schema import Schema, choices, properties, required, types
 from server.chat.formats.tagged import TaggedFormat
 from server.chat.formats.tools import Tool
 
 _NAME = re.compile(r"[\w.\-]*")
 _WORD = re.compile(r"\w*")
-_STRING_KEYWORDS = {"pattern", "format", "minLength", "maxLength"}
+_STRING_KEYWORDS = {"enum", "const", "pattern", "format", "minLength", "maxLength"}
 _CONSTANTS = {"boolean": '"True" | "False"', "null": '"None"'}
 
 
@@ -60,7 +60,7 @@ class Pythonic(TaggedFormat):
         yield from reader.expect("(")
         out.start_call(name)
         tool = reading.tools.get(name)
-        positions = list(properties(tool))
+        positions = schema.names(tool.parameters) if tool is not None else []
         arguments = ObjectWriter(out.arguments)
         while True:
             yield from reader.spaces()
@@ -73,7 +73,7 @@ class Pythonic(TaggedFormat):
             else:
                 arguments.key((yield from self._read_keyword(reading, positions)))
             yield from read_value(reader, arguments.write)
-            yield from read_comma(reader, ")")
+            yield from reader.comma(")")
         arguments.close()
         out.end_call()
 
@@ -95,10 +95,10 @@ class Pythonic(TaggedFormat):
         return f'"[" {call} {more} {grammar.literal("]" + self.end)}'
 
     def _write_call(self, grammar: Grammar, tool: Tool) -> str:
-        needed = required(tool)
+        needed = schema.required(tool.parameters)
         arguments = [
-            (f"{quoted(name + '=')} {_write_value(grammar, schema, strict=tool.strict)}", name in needed)
-            for name, schema in properties(tool).items()
+            (f"{quoted(name + '=')} {_write_value(grammar, tool, name)}", name in needed)
+            for name in schema.names(tool.parameters)
         ]
         return f'{quoted(tool.name + "(")} {grammar.listed(arguments, ", ") if arguments else ""} ")"'
 
@@ -113,12 +113,14 @@ class Lfm2(Pythonic):
     end = "<|tool_call_end|>"
 
 
-def _write_value(grammar: Grammar, schema: Schema, *, strict: bool) -> str:
+def _write_value(grammar: Grammar, tool: Tool, name: str) -> str:
     """Python's constants; everything else as JSON, which reads the same; plain strings in either quotation marks."""
-    allowed = types(schema)
-    ways = [body for name, body in _CONSTANTS.items() if name in allowed]
+    root = tool.schema
+    argument = schema.argument(root, name)
+    allowed = tool.types(name)
+    ways = [body for kind, body in _CONSTANTS.items() if kind in allowed]
     if not allowed or not allowed <= set(_CONSTANTS):
-        ways.append(grammar.json(schema, strict=strict))
-    if "string" in allowed and choices(schema) is None and not _STRING_KEYWORDS & set(schema):
+        ways.append(grammar.json(schema.standalone(argument, root), strict=tool.strict))
+    if "string" in allowed and not _STRING_KEYWORDS & set(schema.resolved(argument, root)):
         ways.append(r"/'([^'\\\n]|\\.)*'/")
     return grammar.rule("value", " | ".join(ways))

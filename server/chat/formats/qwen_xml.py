@@ -37,7 +37,12 @@ class QwenXml(TaggedFormat):
     tokens: ClassVar[Texts] = ("<tool_call>", "</tool_call>")
     calls_end_thinking = True
     elements: ClassVar = Elements(
-        "<parameter=", ">\n", "</parameter>", after=("<parameter=", "</function>"), space="\n", lines=True
+        "<parameter=",
+        ">\n",
+        "</parameter>",
+        after=("<parameter=", "</function>", "</tool_call>"),
+        space="\n",
+        lines=True,
     )
 
     def read_calls(self, reading: Reading, opener: str) -> Steps[None]:
@@ -58,7 +63,8 @@ class QwenXml(TaggedFormat):
             key = yield from reader.run(_NAME, 200)
             yield from reader.expect(">")
             yield from read_element(reader, arguments, self.elements, reading.tools.get(name), key)
-        if (yield from reader.after_spaces("</function>")) is None:
+        end = yield from reader.after_spaces("</function>")
+        if end is None and not (yield from reader.before(self.leftovers[0])):
             raise Malformed
         arguments.close()
         out.end_call()
@@ -79,4 +85,6 @@ class SeedXml(QwenXml):
     openers = ("<seed:tool_call>", "<function=")
     leftovers = ("</seed:tool_call>", "</function>")
     tokens = ("<seed:tool_call>", "</seed:tool_call>")
-    elements = Elements("<parameter=", ">", "</parameter>", after=("<parameter=", "</function>"), space="\n")
+    elements = Elements(
+        "<parameter=", ">", "</parameter>", after=("<parameter=", "</function>", "</seed:tool_call>"), space="\n"
+    )

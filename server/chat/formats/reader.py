@@ -95,6 +95,12 @@ class Reader:
             raise Malformed
         return found
 
+    def comma(self, end: str) -> Steps[None]:
+        """Read a comma, or leave the character that ends a list; Malformed if neither comes. Whitespace is skipped."""
+        yield from self.spaces()
+        if (yield from self.literal(",")) is None and (yield from self.peek()) != end:
+            raise Malformed
+
     def run(self, characters: re.Pattern[str], limit: int = 1 << 30) -> Steps[str]:
         """The longest run that matches `characters` (a class with a star); Malformed beyond `limit`."""
         parts: list[str] = []

@@ -1,11 +1,13 @@
-"""What a JSON schema says about a tool's arguments, as far as formats need it."""
+"""What a JSON schema says about a tool's arguments, as far as formats need it.
+
+Schemas come from clients, so nothing here trusts them: wrong types are ignored, references are followed a few times
+only, and no part is looked at twice for one answer.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-from server.chat.formats.tools import Tool
 
 Schema = Mapping[str, Any]
 
@@ -15,60 +17,47 @@ _DEEPEST = 20
 """References that are followed, one after another."""
 
 
-def arguments_schema(tool: Tool) -> dict[str, Any]:
-    """The schema of the whole arguments object. A function without parameters takes none."""
-    if tool.parameters is None:
-        return {"type": "object", "properties": {}, "additionalProperties": False}
-    return {**tool.parameters, "type": "object"}
+def names(parameters: Schema | None) -> list[str]:
+    """The arguments that the schema lists."""
+    return list(_mapping(parameters, "properties"))
 
 
-def properties(tool: Tool | None) -> dict[str, Schema]:
-    """The schemas of the arguments by name, each with the definitions that it may refer to."""
-    return {name: part(tool, name) or {} for name in _mapping(tool.parameters if tool else None, "properties")}
+def required(parameters: Schema | None) -> frozenset[str]:
+    """Those that a call must have."""
+    listed = (parameters or {}).get("required")
+    return frozenset(name for name in listed if isinstance(name, str)) if isinstance(listed, list) else frozenset()
 
 
-def required(tool: Tool) -> frozenset[str]:
-    names = (tool.parameters or {}).get("required")
-    return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
+def argument(parameters: Schema | None, name: str) -> Schema:
+    """The schema of one argument; {} if nothing is known of it."""
+    properties = _mapping(parameters, "properties")
+    schema = properties[name] if name in properties else (parameters or {}).get("additionalProperties")
+    return schema if isinstance(schema, Mapping) else {}
 
 
-def part(tool: Tool | None, name: str) -> Schema | None:
-    """The schema of one argument; None if nothing is known of it."""
-    parameters = tool.parameters if tool is not None else None
-    schema = _mapping(parameters, "properties").get(name)
-    if schema is None:
-        schema = parameters.get("additionalProperties") if parameters is not None else None
-    if not isinstance(schema, Mapping):
-        return None
-    definitions = {key: parameters[key] for key in _DEFINITIONS if parameters is not None and key in parameters}
-    if not _self_contained([schema, *definitions.values()]):
-        known = sorted(types(schema, parameters))
-        return {"type": known} if known else {}
-    return {**definitions, **schema}
+def standalone(schema: Schema, root: Schema) -> Schema:
+    """A part of the schema `root`, with the definitions that it needs; only its types, if it refers to other places."""
+    needed: dict[str, dict[str, Any]] = {}
+    parts: list[Any] = [schema]
+    while parts:
+        part = parts.pop()
+        parts.extend(part.values() if isinstance(part, Mapping) else part if isinstance(part, list) else ())
+        reference = part.get("$ref") if isinstance(part, Mapping) else None
+        if not isinstance(reference, str):
+            continue
+        if not reference.startswith(_REFERENCES) or reference.count("/") != 2:
+            known = sorted(types(schema, root))
+            return {"type": known} if known else {}
+        _, place, name = map(_unescaped, reference.split("/"))
+        if name not in needed.setdefault(place, {}):
+            needed[place][name] = _target(reference, root)
+            parts.append(needed[place][name])
+    return {**needed, **schema}
 
 
-def _self_contained(schemas: list[Any]) -> bool:
-    """Whether they refer to definitions only, not to other places of the schema that they are cut from."""
-    while schemas:
-        value = schemas.pop()
-        if isinstance(value, Mapping):
-            reference = value.get("$ref")
-            if isinstance(reference, str) and not reference.startswith(_REFERENCES):
-                return False
-            schemas.extend(value.values())
-        elif isinstance(value, list):
-            schemas.extend(value)
-    return True
-
-
-def types(schema: Schema | None, root: Schema | None = None) -> frozenset[str]:
-    """JSON types that a value of the schema may have, as far as it says; empty: it doesn't.
-
-    `root`: the schema that this one is a part of, which it may refer to.
-    """
-    if schema is None:
-        return frozenset()
-    return frozenset(_types(schema, schema if root is None else root, set()))
+def types(schema: Schema, root: Schema) -> frozenset[str]:
+    """JSON types that a value may have, as far as the schema says; empty: it doesn't. `root`: what it is a part of."""
+    return frozenset(_types(schema, root, set()))
 
 
 def choices(schema: Schema) -> list[Any] | None:
@@ -93,13 +82,17 @@ def _target(reference: str, root: Schema) -> Schema:
     target: Any = root
     for step in reference.removeprefix("#").strip("/").split("/"):
         if step:
-            target = target.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None
+            target = target.get(_unescaped(step)) if isinstance(target, Mapping) else None
     return target if isinstance(target, Mapping) and reference.startswith("#") else {}
+
+
+def _unescaped(step: str) -> str:
+    return step.replace("~1", "/").replace("~0", "~")
 
 
 def _types(schema: Schema, root: Schema, seen: set[int]) -> Iterator[str]:
     schema = resolved(schema, root)
-    if id(schema) in seen:
+    if id(schema) in seen or len(seen) > 1000:
         return
     seen.add(id(schema))
     named = schema.get("type")

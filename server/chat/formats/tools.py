@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
 
+from server.chat.formats import schema
 
-class Tool(msgspec.Struct, frozen=True):
+
+class Tool(msgspec.Struct, frozen=True, dict=True):
     """A function: `parameters` is the JSON schema of its arguments, None if it was given none.
 
     `strict`: arguments must match the schema to the letter, so a schema that can't be enforced is an error.
@@ -17,6 +20,24 @@ class Tool(msgspec.Struct, frozen=True):
     name: str
     parameters: dict[str, Any] | None = None
     strict: bool = False
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The schema of the whole arguments object. A function without parameters takes none."""
+        if self.parameters is None:
+            return {"type": "object", "properties": {}, "additionalProperties": False}
+        return {**self.parameters, "type": "object"}
+
+    def types(self, argument: str) -> frozenset[str]:
+        """The JSON types that an argument may have, as far as the schema says."""
+        if argument not in self._types:
+            root = self.parameters or {}
+            self._types[argument] = schema.types(schema.argument(root, argument), root)
+        return self._types[argument]
+
+    @cached_property
+    def _types(self) -> dict[str, frozenset[str]]:
+        return {}
 
 
 class ToolChoice(msgspec.Struct, frozen=True):

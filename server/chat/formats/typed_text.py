@@ -11,19 +11,12 @@ import re
 from server.chat.formats import json_text, python_literal
 from server.chat.formats.json_string import quoted
 from server.chat.formats.reader import transcribed
-from server.chat.formats.schema import Schema, types
 
 _INTEGER = re.compile(r"-?[0-9]+(\.0+)?")
 
 
-def is_text(schema: Schema | None) -> bool:
-    """Whether the argument is a string whatever its text, so that it can be shown before its end is there."""
-    return types(schema) == {"string"}
-
-
-def as_json(text: str, schema: Schema | None) -> str:
-    """The argument's JSON. Without a schema, text that is JSON is taken as that."""
-    allowed = types(schema)
+def as_json(text: str, allowed: frozenset[str]) -> str:
+    """The argument's JSON. `allowed`: the types that it may have; where none are known, text that is JSON is JSON."""
     if allowed == {"string"}:
         return quoted(text)
     value = transcribed(text, json_text.read_value) or transcribed(text, python_literal.read_value)

@@ -137,6 +137,7 @@ DEEPSEEK_CALL = '<｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>{"city"
             "",
             [("get_weather", {"days": "many"})],
         ),
+        ("qwen-xml", "<tool_call><function=get_weather><parameter=city>Oslo</parameter>\n</tool_call>", "", OSLO),
         # GLM: any whitespace, no arguments
         ("glm", "<tool_call>get_time</tool_call>", "", [("get_time", {})]),
         (

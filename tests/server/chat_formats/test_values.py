@@ -14,7 +14,8 @@ from server.chat.formats import json_text, python_literal
 from server.chat.formats.json_string import escaped
 from server.chat.formats.object_writer import ObjectWriter
 from server.chat.formats.reader import Reader, Steps, Write, transcribed
-from server.chat.formats.typed_text import as_json, is_text
+from server.chat.formats.tools import Tool
+from server.chat.formats.typed_text import as_json
 
 Read = Callable[[Reader, Write], Steps[None]]
 
@@ -141,12 +142,8 @@ def test_python_literals(text: str, expected: Any) -> None:
     ],
 )  # fmt: skip
 def test_text_by_its_schema(text: str, schema: dict[str, Any] | None, expected: Any) -> None:
-    assert json.loads(as_json(text, schema)) == expected
-
-
-def test_what_can_stream() -> None:
-    assert is_text({"type": "string"}) and is_text({"enum": ["a", "b"]})
-    assert not is_text({"type": ["string", "null"]}) and not is_text({}) and not is_text(None)
+    parameters = {"properties": {"a": schema}, "$defs": (schema or {}).pop("$defs", {})}
+    assert json.loads(as_json(text, Tool("f", parameters).types("a"))) == expected
 
 
 def test_half_characters_are_escaped() -> None:
