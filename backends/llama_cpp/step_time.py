@@ -51,9 +51,9 @@ class StepTime:
         if i == 0:
             return seconds[0]
         if i == len(sizes):
-            return seconds[-1] * n_tokens / sizes[-1]
+            return seconds[-1] * (n_tokens / sizes[-1])
         part = (n_tokens - sizes[i - 1]) / (sizes[i] - sizes[i - 1])
-        return seconds[i - 1] + part * (seconds[i] - seconds[i - 1])
+        return min(seconds[i - 1] + part * (seconds[i] - seconds[i - 1]), seconds[i])  # rounding may exceed it
 
     def largest_within(self, budget: float, most: int) -> int:
         """The most tokens, `most` at the highest, whose step is estimated to take no longer than `budget` seconds."""
