@@ -207,18 +207,15 @@ class Scheduler:
 
         Not beside prompts: they fill the step's budget, and drafts would make it longer.
         """
-        decoding = [work.seq for work in batch if work.seq.decoding]
         traits = self.pool.traits
-        if self.speculation is None or len(decoding) < len(batch) or not traits.trimmable:
+        if self.speculation is None or not traits.trimmable or not all(work.seq.decoding for work in batch):
             return batch
-        n_tokens = sum(work.n for work in batch)
-        n_rows = sum(work.n if work.seq.n_scored < work.seq.n_to_score else 1 for work in batch)
+        n = len(batch)
         # llama.cpp places a batch ubatch by ubatch: a later one would overwrite what an earlier one's drafts push out
         # of the attention window, and it would be missing when they are taken back.
         n_batch = min(self._n_batch, self._prefill_chunk) if traits.n_swa else self._n_batch
-        room = min(n_batch - n_tokens, self._n_outputs - n_rows, self.pool.free - n_tokens)
-        step = Step(n_tokens, len(batch), len(decoding) == len(batch), room)
-        drafts = self.speculation.drafts(decoding, step)
+        room = min(n_batch, self._n_outputs, self.pool.free) - n
+        drafts = self.speculation.drafts([work.seq for work in batch], Step(n, room))
         return [replace(work, drafts=drafts[work.seq]) if work.seq in drafts else work for work in batch]
 
     def computed(self, batch: list[Work], seconds: float) -> None:

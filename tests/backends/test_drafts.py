@@ -122,6 +122,18 @@ def test_right_drafts_take_fewer_steps() -> None:
     assert steps[0] >= 100 and steps[1] < 12
 
 
+def test_a_step_with_a_prompt_in_it_has_no_drafts() -> None:
+    machine = Machine(4096, 2)
+    machine.scheduler.speculation = Greedy(1)  # type: ignore[assignment]
+    machine.add([1] * 5, 500)
+    machine.step()
+    assert sum(len(work.drafts) for work in machine.step()) > 0
+    (long,) = machine.add([2] * 500, 5)
+    while not long.n_generated:
+        assert not any(work.drafts for work in machine.step())
+    assert sum(len(work.drafts) for work in machine.step()) > 0
+
+
 def test_drafts_push_nobody_out() -> None:
     """A pool that parked prefixes and running sequences fill: drafts take what is free, and no more."""
     machine, without = Machine(128, 2), Machine(128, 2)

@@ -29,10 +29,8 @@ class StepCosts:
         self._smallest = min(self._smallest or n_tokens, n_tokens)
         self._largest = max(self._largest, n_tokens)
 
-    def estimate(self, n_tokens: int, *, decodes_only: bool) -> float:
-        """Seconds that a step of this size will take. 0.0: not known, as all measured ones were larger."""
-        if not decodes_only:
-            return self._any.estimate(n_tokens)
+    def estimate(self, n_tokens: int) -> float:
+        """Seconds that such a step will take. 0.0: not known, as all measured ones were larger."""
         if not self._largest or n_tokens < self._smallest:
             return 0.0
         if n_tokens <= self._largest:
