@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.llama_cpp.sequence import Sequence
-from backends.llama_cpp.speculation import Step
+from backends.llama_cpp.speculation import Speculation, Step
+from backends.llama_cpp.step_time import StepTime
 
-from .test_scheduler import ATTENTION, HYBRID, RECURRENT, WINDOW, Machine, expected, loads
+from .machine import ATTENTION, HYBRID, RECURRENT, WINDOW, Machine, expected, loads, play
 
 
-class Whatever:
+class Whatever(Speculation):
     """Drafts by chance: right ones, wrong ones, right beginnings; as many as there is room for."""
 
     def __init__(self, seed: int) -> None:
+        super().__init__(StepTime(), ends=())
         self.chance = random.Random(seed)
         self.verified_: list[tuple[int, int]] = []
 
@@ -43,7 +44,7 @@ class Whatever:
 
 
 def drafting(machine: Machine, seed: int) -> Whatever:
-    who: Any = Whatever(seed)
+    who = Whatever(seed)
     machine.scheduler.speculation = who
     return who
 
@@ -62,14 +63,7 @@ def drafting(machine: Machine, seed: int) -> Whatever:
 def test_any_drafts_give_every_sequence_its_own_text(kind, load, n_slots, idle, ram, seed) -> None:
     machine = Machine(64, n_slots, kind, ram, idle)
     who = drafting(machine, seed)
-    sequences: list[Sequence] = []
-    for prompt, max_tokens, n, steps in load:
-        sequences += machine.add(prompt, max_tokens, n)
-        for _ in range(steps):
-            if not machine.scheduler.idle:
-                machine.step()
-    machine.run()
-    for seq in sequences:
+    for seq in play(machine, load):
         n = min(seq.request.max_tokens, 64 - seq.n_prompt)
         assert seq.array()[seq.n_prompt :].tolist() == expected(seq.request.prompt, n)
     assert not who.verified_ or kind[0]
@@ -81,16 +75,7 @@ def test_any_drafts_give_every_sequence_its_own_text(kind, load, n_slots, idle, 
 def test_cancelling_whatever_was_drafted_leaves_nothing_behind(load, doomed, seed) -> None:
     machine = Machine(64, 3)
     drafting(machine, seed)
-    sequences: list[Sequence] = []
-    for prompt, max_tokens, n, steps in load:
-        sequences += machine.add(prompt, max_tokens, n)
-        for _ in range(steps):
-            if not machine.scheduler.idle:
-                machine.step()
-        for i in sorted(doomed & set(range(len(sequences)))):
-            machine.scheduler.finish(sequences[i])
-        machine.check()
-    machine.run()
+    play(machine, load, doomed)
     machine.drained()
 
 
@@ -110,7 +95,7 @@ class Greedy(Whatever):
 
 def test_right_drafts_take_fewer_steps() -> None:
     plain, fast = Machine(512, 2), Machine(512, 2)
-    fast.scheduler.speculation = Greedy(1)  # type: ignore[assignment]
+    fast.scheduler.speculation = Greedy(1)
     steps = []
     for machine in (plain, fast):
         machine.add([1] * 5, 100)
@@ -124,7 +109,7 @@ def test_right_drafts_take_fewer_steps() -> None:
 
 def test_a_step_with_a_prompt_in_it_has_no_drafts() -> None:
     machine = Machine(4096, 2)
-    machine.scheduler.speculation = Greedy(1)  # type: ignore[assignment]
+    machine.scheduler.speculation = Greedy(1)
     machine.add([1] * 5, 500)
     machine.step()
     assert sum(len(work.drafts) for work in machine.step()) > 0
@@ -137,7 +122,7 @@ def test_a_step_with_a_prompt_in_it_has_no_drafts() -> None:
 def test_drafts_push_nobody_out() -> None:
     """A pool that parked prefixes and running sequences fill: drafts take what is free, and no more."""
     machine, without = Machine(128, 2), Machine(128, 2)
-    machine.scheduler.speculation = Greedy(1)  # type: ignore[assignment]
+    machine.scheduler.speculation = Greedy(1)
     for each in (machine, without):
         each.add([1] * 40, 1)
         each.run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,14 @@ import llama_cpp
 import numpy as np
 import pytest
 
-from backends.base import BackendError, ContextLengthExceeded, EngineUnavailable, ModelLoadError, SamplingParams
+from backends.base import (
+    BackendError,
+    ContextLengthExceeded,
+    EngineUnavailable,
+    ModelLoadError,
+    PromptProgress,
+    SamplingParams,
+)
 from tests.models.broken import BROKEN, write_broken
 from tests.models.families import FAMILIES, write_model
 from tests.models.reference import assert_same_greedy, greedy, kernel_noise
@@ -111,22 +119,25 @@ async def test_a_stream_goes_on_while_a_long_prompt_is_computed(gguf) -> None:
         for _ in range(3):
             await anext(talker)
         long = backend.generate(request([4 + i % 300 for i in range(1200)], 1))
-        waiting = asyncio.create_task(long.__anext__())  # type: ignore[attr-defined]
+        assert isinstance(talker, AsyncGenerator) and isinstance(long, AsyncGenerator)
+        waiting = asyncio.create_task(long.__anext__())
         while not waiting.done():
             event = await anext(talker)
             during += getattr(event, "tokens", [])
-        assert waiting.result().processed < 1200
-        await talker.aclose()  # type: ignore[attr-defined]
-        await long.aclose()  # type: ignore[attr-defined]
+        first = waiting.result()
+        assert isinstance(first, PromptProgress) and first.processed < 1200
+        await talker.aclose()
+        await long.aclose()
 
 
 async def test_what_a_vanished_client_held_is_freed(gguf) -> None:
     async with engine(gguf("llama")) as backend:
         for _ in range(5):
             stream = backend.generate(request(PROMPTS[1], 1000))
+            assert isinstance(stream, AsyncGenerator)
             for _ in range(4):
                 await anext(stream)
-            await stream.aclose()  # type: ignore[attr-defined]
+            await stream.aclose()
         stats = await settled(backend)
         assert stats.cells_used == stats.cells_cached
 

@@ -55,7 +55,8 @@ def failures(result: int, requests: list[GenerateRequest]) -> tuple[list[str], K
     pool = KVPool(memory, MemoryTraits(64, 3, range(3, 9)), SpillStore(0), 64)
     vocab = SamplingVocab(N_VOCAB, np.array([0], np.int32), np.array([], np.int32))
     script = Script(requests)
-    Engine(FailingContext(result), pool, vocab, script, step_budget=0.5).run()  # type: ignore[arg-type]
+    context = FailingContext(result)
+    Engine(context, pool, vocab, script, step_budget=0.5).run()  # type: ignore[arg-type]  # two stand-ins
     return script.failed, pool
 
 

@@ -8,126 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.base import GenerateRequest, SamplingParams
-from backends.llama_cpp.kv_pool import KVPool, MemoryTraits
-from backends.llama_cpp.scheduler import CHECKPOINT_EVERY, MAX_OVERTAKEN, MIN_STEP, Scheduler, Work
+from backends.llama_cpp.scheduler import CHECKPOINT_EVERY, MAX_OVERTAKEN, MIN_STEP
 from backends.llama_cpp.sequence import Sequence
-from backends.llama_cpp.spill import SpillStore
 
-from .cells import PlainCells
-
-ATTENTION, WINDOW, HYBRID, RECURRENT = (True, True, 0), (True, True, 8), (False, True, 0), (False, False, 0)
-"""Whether memory can be trimmed, whether a token takes a cell, and the window of attention."""
-
-
-class NoSampler:
-    def accept(self, token: int) -> None: ...
-
-
-def next_token(seq: Sequence) -> int:
-    """A 'model': the next token depends on all before it."""
-    return int(seq.array().sum() * 7 + seq.n_tokens) % 5
-
-
-class Machine:
-    """Runs sequences as the engine does, with `next_token` for a model."""
-
-    def __init__(
-        self,
-        n_cells: int,
-        n_slots: int,
-        kind: tuple[bool, bool, int] = ATTENTION,
-        ram: int = 1 << 20,
-        idle: int = 10**9,
-        n_batch: int = 512,
-        token_time: float = 0.001,
-    ) -> None:
-        trimmable, cell_per_token, window = kind
-        self.memory = PlainCells(n_cells if cell_per_token else 10**9, window)
-        parking = range(n_slots, n_slots + 6)
-        traits = MemoryTraits(n_cells, n_slots, parking, trimmable, cell_per_token, window)
-        self.pool = KVPool(self.memory, traits, SpillStore(ram), idle)
-        self.n_ctx, self.n_batch, self.n_outputs = n_cells, n_batch, max(n_slots + 1, 16)
-        self.scheduler = Scheduler(
-            self.pool, n_batch, prefill_chunk=min(128, n_batch), n_outputs=self.n_outputs, step_budget=0.5
-        )
-        self.token_time = token_time
-        self.computed = 0
-        self.finished: list[Sequence] = []
-
-    def add(self, prompt: list[int], max_tokens: int, n: int = 1) -> list[Sequence]:
-        request = GenerateRequest(
-            id=str(len(self.finished)), prompt=prompt, max_tokens=max_tokens, sampling=SamplingParams(), n=n
-        )
-        sequences = [Sequence(request, i, NoSampler(), self.n_ctx) for i in range(n)]  # type: ignore[arg-type]
-        for seq in sequences:
-            self.scheduler.add(seq)
-        return sequences
-
-    def step(self) -> list[Work]:
-        batch = self.scheduler.schedule()
-        n_tokens = sum(len(work.tokens) for work in batch)
-        assert n_tokens <= self.n_batch
-        assert sum(1 + len(work.drafts) for work in batch) <= self.n_outputs
-        self.memory.decode([(work.seq.slot or 0, work.tokens, work.seq.n_computed) for work in batch])
-        self.computed += n_tokens
-        self.scheduler.computed(batch, n_tokens * self.token_time)
-        for work in batch:
-            self.scheduler.advance(work)
-        for work in batch:
-            if work.seq.n_remaining == 0:
-                self.generate(work)
-        self.check()
-        return batch
-
-    def generate(self, work: Work) -> None:
-        """What follows a sequence's last token, and the drafts that come true."""
-        seq, n_accepted = work.seq, 0
-        for drafted in (*work.drafts, None):
-            token = next_token(seq)
-            seq.append(token, computed=token == drafted)
-            if token != drafted:
-                break
-            n_accepted += 1
-        self.scheduler.verified(work, n_accepted)
-        if seq.n_generated >= seq.max_new:
-            self.scheduler.finish(seq)
-            self.finished.append(seq)
-
-    def check(self) -> None:
-        pool = self.pool
-        for slot, seq in pool.live.items():
-            assert self.memory.text(slot) == seq.array(seq.n_computed).tolist()
-        if pool.traits.trimmable and not pool.traits.n_swa:
-            assert pool.used == self.memory.used
-            assert pool.used <= pool.total
-        elif pool.traits.cell_per_token:
-            assert pool.used >= self.memory.used  # shared cells may be counted for each who holds them
-        for holder in pool.tree:
-            assert self.memory.text(holder)[: pool.tree.length(holder)] == pool.tree.tokens(holder).tolist()
-
-    def run(self, limit: int = 5000) -> None:
-        while not self.scheduler.idle:
-            assert self.step(), "nothing to do, yet sequences wait"
-            limit -= 1
-            assert limit, "no end in sight"
-
-    def drained(self) -> None:
-        """Only the prefix cache holds cells, and dropping it empties the pool."""
-        assert self.pool.used == self.pool.idle
-        self.pool.clear()
-        assert self.pool.used == 0 and self.memory.used == 0 and not list(self.pool.tree)
-
-
-def expected(prompt: list[int], n: int) -> list[int]:
-    tokens = list(prompt)
-    for _ in range(n):
-        tokens.append((sum(tokens) * 7 + len(tokens)) % 5)
-    return tokens[len(prompt) :]
-
-
-prompts = st.lists(st.integers(0, 2), min_size=1, max_size=40)
-loads = st.lists(st.tuples(prompts, st.integers(1, 20), st.integers(1, 3), st.integers(0, 4)), min_size=1, max_size=8)
+from .machine import ATTENTION, HYBRID, RECURRENT, WINDOW, Machine, expected, loads, play
 
 
 @pytest.mark.parametrize(
@@ -138,14 +22,7 @@ loads = st.lists(st.tuples(prompts, st.integers(1, 20), st.integers(1, 3), st.in
 @given(load=loads, n_slots=st.integers(1, 4), idle=st.sampled_from([0, 20, 10**9]))
 def test_any_load_on_a_small_pool_gives_every_sequence_its_own_text(kind, ram, load, n_slots, idle) -> None:
     machine = Machine(64, n_slots, kind, ram, idle)
-    sequences: list[Sequence] = []
-    for prompt, max_tokens, n, steps in load:
-        sequences += machine.add(prompt, max_tokens, n)
-        for _ in range(steps):
-            if not machine.scheduler.idle:
-                machine.step()
-    machine.run()
-    for seq in sequences:
+    for seq in play(machine, load):
         n = min(seq.request.max_tokens, 64 - seq.n_prompt)
         assert seq.array()[seq.n_prompt :].tolist() == expected(seq.request.prompt, n)
     machine.drained()
@@ -155,16 +32,7 @@ def test_any_load_on_a_small_pool_gives_every_sequence_its_own_text(kind, ram, l
 @given(load=loads, doomed=st.sets(st.integers(0, 23)))
 def test_cancelling_anything_at_any_time_leaves_nothing_behind(load, doomed) -> None:
     machine = Machine(64, 3)
-    sequences: list[Sequence] = []
-    for prompt, max_tokens, n, steps in load:
-        sequences += machine.add(prompt, max_tokens, n)
-        for _ in range(steps):
-            if not machine.scheduler.idle:
-                machine.step()
-        for i in sorted(doomed & set(range(len(sequences)))):
-            machine.scheduler.finish(sequences[i])
-        machine.check()
-    machine.run()
+    play(machine, load, doomed)
     machine.drained()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import pytest
@@ -68,10 +69,11 @@ async def do(backend: LlamaCppBackend, job: Job, reference: Reference, noise: fl
     )
     if job.patience is not None:
         stream = backend.generate(order)
+        assert isinstance(stream, AsyncGenerator)
         for _ in range(job.patience):
             if await anext(stream, None) is None:
                 break
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
         return
     result = await run(backend, order)
     assert len(result.prompt_logprobs) == (len(job.prompt) - 1 if job.scored else 0)

@@ -7,10 +7,10 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.llama_cpp.speculation.draft_length import MARGIN, draft_lengths
+from backends.llama_cpp.speculation.draft_length import MARGIN, Slowdown, draft_lengths
 
 
-def linear(cost: float):  # type: ignore[no-untyped-def]
+def linear(cost: float) -> Slowdown:
     """Each drafted token lengthens a step by this share."""
     return lambda n: 1 + cost * n
 

@@ -14,6 +14,7 @@ from backends.llama_cpp.context import Span
 from backends.llama_cpp.sequence import Sequence
 from backends.llama_cpp.speculation.draft_model import READY, ContextDraftModel
 from tests.backends.cells import PlainCells
+from tests.backends.machine import unsampled
 
 N_VOCAB = 6
 N_SLOTS = 3
@@ -23,23 +24,26 @@ def follows(text: list[int]) -> int:
     return (sum(text) * 7 + len(text)) % (N_VOCAB - 1)
 
 
-class PlainContext(PlainCells):
+class PlainContext:
+    """Implements `draft_model.DraftContext`."""
+
     n_slots, n_batch = N_SLOTS, 64
 
     def __init__(self, n_cells: int) -> None:
-        super().__init__(n_cells)
         self.n_ctx = n_cells
+        self._cells = PlainCells(n_cells)
+        self.copy, self.remove = self._cells.copy, self._cells.remove
         self.n_computed = 0
         self._rows: list[npt.NDArray[np.float32]] = []
 
-    def decode(self, spans: list[Span]) -> int:  # type: ignore[override]
-        super().decode([(span.slot, span.tokens, span.start) for span in spans])
+    def decode(self, spans: list[Span]) -> int:
+        self._cells.decode([(span.slot, span.tokens, span.start) for span in spans])
         self.n_computed += sum(len(span.tokens) for span in spans)
         self._rows = []
         for span in spans:
             if span.n_outputs:
                 row = np.zeros(N_VOCAB + 1, np.float32)  # a token more than the large model has
-                row[follows(self.text(span.slot))] = 3.0
+                row[follows(self._cells.text(span.slot))] = 3.0
                 row[N_VOCAB] = 9.0
                 self._rows.append(row)
         return 0
@@ -48,13 +52,9 @@ class PlainContext(PlainCells):
         return np.stack(self._rows)
 
 
-class NoSampler:
-    def accept(self, token: int) -> None: ...
-
-
 def sequence(prompt: list[int], slot: int) -> Sequence:
     request = GenerateRequest(id="r", prompt=prompt, max_tokens=100, sampling=SamplingParams())
-    seq = Sequence(request, 0, NoSampler(), 1000)  # type: ignore[arg-type]
+    seq = unsampled(request, 0, n_ctx=1000)
     seq.slot = slot
     return seq
 

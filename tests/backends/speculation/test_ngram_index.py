@@ -33,7 +33,7 @@ def test_few_runs_are_lost_to_collisions() -> None:
     text = np.random.default_rng(1).integers(0, 150_000, 5000).astype(np.int32)
     index = NgramIndex(text, len(text))
     runs = [tuple(text[end - N : end].tolist()) for end in range(N, len(text) + 1)]
-    found = [index.find(run) == end for end, run in enumerate(runs, N)]  # type: ignore[arg-type]
+    found = [index.find(run) == end for end, run in enumerate(runs, N)]
     assert sum(found) > 0.85 * len(runs)
 
 

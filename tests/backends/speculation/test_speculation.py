@@ -10,13 +10,10 @@ from backends.base import Drafter, GenerateRequest, SamplingParams
 from backends.llama_cpp.sequence import Sequence
 from backends.llama_cpp.speculation import DraftModel, Speculation, Step
 from backends.llama_cpp.step_time import StepTime
+from tests.backends.machine import unsampled
 
 COPIED = list(range(100, 160))
 END = 7
-
-
-class NoSampler:
-    def accept(self, token: int) -> None: ...
 
 
 def speculation(
@@ -38,7 +35,7 @@ def sequence(
     request = GenerateRequest(
         id="r", prompt=prompt, max_tokens=max_tokens, sampling=SamplingParams(), prediction=prediction or []
     )
-    seq = Sequence(request, 0, NoSampler(), 1000)  # type: ignore[arg-type]
+    seq = unsampled(request, 0, n_ctx=1000)
     seq.foresight = who.foresight(request, seq.array(seq.n_prompt + seq.max_new))
     seq.n_computed = seq.n_tokens
     return seq
