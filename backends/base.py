@@ -100,6 +100,9 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, tag="generate")
     prompt_logprobs: int | None = None
     """The same for the prompt's own tokens (from its second token on): switches the prefix cache off."""
     cache_prompt: bool = True
+    grammar: str | None = None
+    """What the generated text must match, in llguidance's variant of Lark; None: anything. One that can't be compiled
+    is an InvalidRequest, before anything is generated."""
     prediction: list[int] = []
     """What the client expects to be generated: drafts for speculative decoding. Whatever it is, only speed depends on
     it."""

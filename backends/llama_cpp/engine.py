@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from concurrent.futures import Future
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
+from llguidance import LLMatcher
 
 from backends.base import (
     Cancel,
     Drafter,
     EngineCommand,
     EngineStats,
-    FinishReason,
     GenerateRequest,
     PromptProgress,
     RequestFailed,
@@ -25,8 +25,10 @@ from backends.base import (
 )
 
 from .channel import Channel
+from .constraint import BrokenConstraint, Grammars, Masks
 from .context import Context, Span
 from .kv_pool import KVPool
+from .next_tokens import next_tokens
 from .sampling import Sampler, SamplingVocab, log_probabilities
 from .scheduler import Scheduler, Work
 from .sequence import Sequence
@@ -34,6 +36,8 @@ from .speculation import DraftModel, Speculation
 
 STATS_INTERVAL = 0.2
 """Seconds between reports while busy."""
+POLL_INTERVAL = 0.002
+"""Seconds between looks at other threads' work, while there is nothing else to do."""
 
 Logits = npt.NDArray[np.float32]
 
@@ -48,10 +52,12 @@ class Engine:
         vocab: SamplingVocab,
         channel: Channel[EngineCommand],
         step_budget: float,
+        grammars: Grammars | None = None,
         drafters: Collection[Drafter] = (),
         draft_model: DraftModel | None = None,
     ) -> None:
-        """`step_budget`: see `Scheduler`; `drafters` and `draft_model`: see `Speculation`."""
+        """`step_budget`: see `Scheduler`; `drafters` and `draft_model`: see `Speculation`. Without `grammars`, requests
+        that have one are refused."""
         self._context = context
         self._vocab = vocab
         self._ends = frozenset(vocab.eog.tolist())
@@ -60,6 +66,12 @@ class Engine:
         self._scheduler = Scheduler(pool, context.n_batch, context.n_ubatch, context.n_outputs, step_budget)
         self._speculation = Speculation(self._scheduler.step_time, self._ends, drafters, draft_model)
         self._scheduler.speculation = self._speculation
+        self._grammars = grammars
+        self._masks = Masks()
+        self._compiling: list[tuple[GenerateRequest, Future[LLMatcher]]] = []
+        """Requests whose grammars are being compiled."""
+        self._held: dict[Sequence, tuple[Work, Logits]] = {}
+        """Sequences whose masks took longer than the batch, with its logits for them."""
         self._requests: dict[str, list[Sequence]] = {}
         """Unfinished sequences by request id."""
         self._events: list[TokenChunk | PromptProgress | RequestFailed] = []
@@ -71,17 +83,27 @@ class Engine:
 
     def run(self) -> None:
         while self._drain():
+            self._sample_held()
             batch = self._scheduler.schedule()
             if batch:
                 self._compute(batch)
+            elif self._held:
+                self._masks.wait(POLL_INTERVAL)
             self._emit()
 
     # --- messages in ---
 
     def _drain(self) -> bool:
         """Take in what has arrived, waiting for it if there is nothing to compute. False: time to end."""
-        while not self._stopping and (self._scheduler.idle or self._channel.ready()):
-            if self._scheduler.idle and not self._channel.ready():
+        while not self._stopping:
+            self._take_compiled()
+            if not self._scheduler.idle or self._compiling:
+                idle = self._scheduler.idle
+                if not self._channel.ready(POLL_INTERVAL if idle else 0.0):
+                    if idle:
+                        continue
+                    break
+            elif not self._channel.ready():
                 self._report()
             message = self._channel.receive()
             if isinstance(message, GenerateRequest):
@@ -93,16 +115,38 @@ class Engine:
         return not self._stopping
 
     def _accept(self, request: GenerateRequest) -> None:
+        if request.grammar is None:
+            self._begin(request, None)
+        elif self._grammars is None:
+            self._refuse(request, "this model can't follow grammars")
+        else:
+            self._compiling.append((request, self._grammars.compile(request.grammar)))
+
+    def _take_compiled(self) -> None:
+        """Begin with requests whose grammars are compiled by now."""
+        if self._compiling:
+            done = [(request, job) for request, job in self._compiling if job.done()]
+            self._compiling = [(request, job) for request, job in self._compiling if not job.done()]
+            for request, job in done:
+                if (error := job.exception()) is not None:
+                    self._refuse(request, str(error))
+                else:
+                    self._begin(request, job.result())
+
+    def _begin(self, request: GenerateRequest, grammar: LLMatcher | None) -> None:
         try:
-            sequences = [self._new_sequence(request, i) for i in range(request.n)]
+            sequences = [self._new_sequence(request, i, grammar) for i in range(request.n)]
         except ValueError as error:
-            self._channel.send(StepEvents([RequestFailed(request.id, str(error), "invalid_request")]))
+            self._refuse(request, str(error))
             return
         self._requests[request.id] = sequences
         for seq in sequences:
             self._scheduler.add(seq)
 
-    def _new_sequence(self, request: GenerateRequest, index: int) -> Sequence:
+    def _refuse(self, request: GenerateRequest, reason: str) -> None:
+        self._channel.send(StepEvents([RequestFailed(request.id, reason, "invalid_request")]))
+
+    def _new_sequence(self, request: GenerateRequest, index: int, grammar: LLMatcher | None) -> Sequence:
         """Raises ValueError for what can't be computed: llama.cpp would abort, or fail the whole batch."""
         prompt = request.prompt
         n_ctx = self._context.n_ctx
@@ -119,9 +163,12 @@ class Engine:
         )
         seq = Sequence(request, index, sampler, n_ctx)
         seq.foresight = self._speculation.foresight(request, seq.array(seq.n_prompt + seq.max_new))
+        if self._grammars is not None and grammar is not None:
+            seq.constraint = self._grammars.constraint(grammar)
         return seq
 
     def _cancel(self, cancel: Cancel) -> None:
+        self._compiling = [(request, job) for request, job in self._compiling if request.id != cancel.id]
         for seq in list(self._requests.get(cancel.id, ())):
             if cancel.index is None or seq.index == cancel.index:
                 self._retire(seq)
@@ -130,6 +177,7 @@ class Engine:
 
     def _compute(self, batch: list[Work]) -> None:
         spans = [_span(work) for work in batch]
+        self._masks.begin(batch)
         started = time.monotonic()
         result = self._context.decode(spans)
         if result != 0:
@@ -171,42 +219,33 @@ class Engine:
             self._events.append(progress)
 
     def _after_last_token(self, work: Work, rows: Logits) -> None:
-        """All tokens are computed, and perhaps drafts: sample the next one, and more while drafts come true; or end."""
+        """All tokens are computed, and perhaps drafts: choose the next ones; or end."""
         seq, request = work.seq, work.seq.request
         if seq.max_new == 0 or not len(rows):
             self._events.append(TokenChunk(request.id, seq.index, [], finish_reason="length"))
             self._retire(seq)
             return
-        tokens: list[int] = []
-        logprobs: list[TokenLogprob] | None = None if request.logprobs is None else []
-        came_true: list[bool] | None = [] if request.prediction else None
-        finish_reason: FinishReason | None = None
-        stop_token = None
-        n_accepted = 0
-        for row, drafted in zip(rows, (*work.drafts, None), strict=True):
-            token = seq.sampler.sample(row)
-            self._n_generated += 1
-            if token in self._ends:
-                finish_reason, stop_token = "stop", token
-                break
-            tokens.append(token)
-            if logprobs is not None:
-                logprobs.append(log_probabilities(row, token, request.logprobs or 0))
-            foretold = seq.append(token, computed=token == drafted)
-            if came_true is not None:
-                came_true.append(foretold)
-            if seq.n_generated >= seq.max_new:
-                finish_reason = "length"
-            if token != drafted:
-                break
-            n_accepted += 1
-        self._scheduler.verified(work, n_accepted)
-        chunk = TokenChunk(request.id, seq.index, tokens, logprobs, finish_reason, stop_token, came_true)
-        if work.drafts:
-            chunk = msgspec.structs.replace(chunk, n_drafted=len(work.drafts), n_accepted=n_accepted)
+        try:
+            masks = None
+            if seq.constraint is not None and (masks := self._masks.take(seq.constraint)) is None:
+                self._held[seq] = (work, rows.copy())
+                return
+            chunk = next_tokens(seq, rows, work.drafts, masks, self._ends)
+        except BrokenConstraint as error:
+            self._fail(request.id, str(error))
+            return
+        self._n_generated += len(chunk.tokens) + (chunk.stop_token is not None)
+        self._scheduler.verified(work, chunk.n_accepted)
         self._events.append(chunk)
-        if finish_reason is not None:
+        if chunk.finish_reason is not None:
             self._retire(seq)
+
+    def _sample_held(self) -> None:
+        """Go on with sequences whose masks took longer than their batch, unless they have lost their cells since."""
+        held, self._held = self._held, {}
+        for seq, (work, rows) in held.items():
+            if seq.slot is not None and seq.n_remaining == 0:
+                self._after_last_token(work, rows)
 
     def _recover(self, result: int, batch: list[Work]) -> None:
         """A batch wasn't computed. 1: there was no room, and nothing has changed; make some, and try again."""
@@ -223,12 +262,17 @@ class Engine:
             work.seq.forget_cells()
         for work in batch:
             if work.seq.request.id in self._requests:
-                message = f"llama.cpp could not compute a batch (llama_decode: {result})"
-                self._events.append(RequestFailed(work.seq.request.id, message))
-                self._cancel(Cancel(work.seq.request.id))
+                self._fail(work.seq.request.id, f"llama.cpp could not compute a batch (llama_decode: {result})")
+
+    def _fail(self, request_id: str, reason: str) -> None:
+        self._events.append(RequestFailed(request_id, reason))
+        self._cancel(Cancel(request_id))
 
     def _retire(self, seq: Sequence) -> None:
         self._scheduler.finish(seq)
+        self._held.pop(seq, None)
+        if seq.constraint is not None:
+            self._masks.drop(seq.constraint)
         seq.sampler.close()
         siblings = self._requests[seq.request.id]
         siblings.remove(seq)

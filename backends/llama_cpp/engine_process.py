@@ -11,6 +11,7 @@ from backends.base import EngineCommand, EngineOptions, LoadFailed, LoadProgress
 
 from . import library
 from .channel import Channel
+from .constraint import Grammars
 from .context import Context
 from .engine import Engine
 from .kv_pool import KVPool, MemoryTraits
@@ -91,7 +92,8 @@ def _load(options: EngineOptions, channel: Channel[EngineCommand]) -> tuple[Engi
         drafters=drafters,
         notes=notes,
     )
-    engine = Engine(context, pool, vocab, channel, options.step_budget_ms / 1000, drafters, drafter)
+    grammars = Grammars(model.vocab, vocab.eog.tolist())
+    engine = Engine(context, pool, vocab, channel, options.step_budget_ms / 1000, grammars, drafters, drafter)
     return engine, info
 
 

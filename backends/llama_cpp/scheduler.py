@@ -6,8 +6,9 @@ The policy, in order, each step:
    first served, but for those with more of their prompt in the prefix cache, which may overtake so many times. One
    whose prompt another sequence is computing right now waits until that one has computed what the two have in common,
    then shares its cells.
-2. Every decoding sequence gets its one token; prefills share what is left, in chunks small enough for the step to end
-   within its budget: the oldest one half, the shortest ones the other, so that none waits for a long one's end.
+2. Every decoding sequence gets its one token, and those that its grammar forced behind it; prefills share what is
+   left, in chunks small enough for the step to end within its budget: the oldest one half, the shortest ones the
+   other, so that none waits for a long one's end.
 3. If the step's cells aren't there, parked prefixes are evicted, then the youngest sequence is preempted: it goes back
    to the queue and is computed again from what the prefix cache kept.
 4. Drafts (`speculation/`) get what room is left, in the batch and in the pool, if they pay. Nothing makes way for them.
@@ -173,11 +174,12 @@ class Scheduler:
 
     def _fill(self) -> list[Work]:
         """Every decoding sequence's token, then prefill chunks, within the limits of a batch."""
-        batch = [Work(seq, 1) for seq in self.running if seq.decoding]
-        prefills = [seq for seq in self.running if not seq.decoding]
+        batch = self._decodes()
+        prefills = [seq for seq in self.running if seq.n_remaining and not seq.decoding]
         if not prefills:
             return batch
-        room = min(self._chunk_beside(len(batch)), self._n_batch - len(batch))
+        n_decoding = sum(work.n for work in batch)
+        room = min(self._chunk_beside(n_decoding), self._n_batch - n_decoding)
         rows = self._n_outputs - len(self.running)  # beyond the one that each may need
         chunks = dict.fromkeys(prefills, 0)
         for order, left in ((sorted(prefills, key=lambda seq: seq.n_remaining), room // 2), (prefills, room)):
@@ -191,8 +193,19 @@ class Scheduler:
                 chunks[seq] = n
         return batch + [Work(seq, n) for seq, n in chunks.items() if n]
 
+    def _decodes(self) -> list[Work]:
+        """The last token of every decoding sequence, with those that had to follow it as far as a batch has room."""
+        decoding = [seq for seq in self.running if seq.decoding]
+        batch = []
+        spare = self._n_batch - len(self.running)
+        for seq in decoding:
+            n = min(seq.n_remaining, 1 + spare)
+            spare -= n - 1
+            batch.append(Work(seq, n))
+        return batch
+
     def _chunk_beside(self, n_decoding: int) -> int:
-        """Prefill tokens that fit the budget of a step in which so many sequences decode.
+        """Prefill tokens that fit the budget of a step in which so many others are computed.
 
         Where none does, the budget is for those who may come: on a machine that a full chunk takes so long, smaller
         ones are as efficient.
@@ -210,12 +223,13 @@ class Scheduler:
         traits = self.pool.traits
         if self.speculation is None or not traits.trimmable or not all(work.seq.decoding for work in batch):
             return batch
-        n = len(batch)
+        n_tokens = sum(work.n for work in batch)
         # llama.cpp places a batch ubatch by ubatch: a later one would overwrite what an earlier one's drafts push out
         # of the attention window, and it would be missing when they are taken back.
         n_batch = min(self._n_batch, self._prefill_chunk) if traits.n_swa else self._n_batch
-        room = min(n_batch, self._n_outputs, self.pool.free) - n
-        drafts = self.speculation.drafts([work.seq for work in batch], Step(n, room))
+        room = min(min(n_batch, self.pool.free) - n_tokens, self._n_outputs - len(batch))
+        whole = [work.seq for work in batch if work.n == work.seq.n_remaining]
+        drafts = self.speculation.drafts(whole, Step(n_tokens, len(batch), room))
         return [replace(work, drafts=drafts[work.seq]) if work.seq in drafts else work for work in batch]
 
     def computed(self, batch: list[Work], seconds: float) -> None:

@@ -13,10 +13,14 @@ from backends.base import GenerateRequest
 from .prefix_cache import Tokens
 
 if TYPE_CHECKING:  # the policy around this class runs without llama.cpp, and so without samplers
+    from .constraint import Constraint
     from .sampling import Sampler
     from .speculation import Foresight
 
 _arrivals = itertools.count()
+
+MAX_FORCED = 64
+"""Tokens that are taken at once where a grammar leaves only one way to go on."""
 
 
 class Sequence:
@@ -58,6 +62,8 @@ class Sequence:
         self.n_scored = 0
         self.foresight: Foresight | None = None
         """What may come next; None: nobody asks."""
+        self.constraint: Constraint | None = None
+        """What must come next; None: anything may."""
 
     @property
     def n_remaining(self) -> int:
@@ -70,8 +76,9 @@ class Sequence:
 
     @property
     def decoding(self) -> bool:
-        """Whether it advances by one token a step, as opposed to prefilling."""
-        return self.n_remaining == 1 and self.n_computed >= self.n_prompt
+        """Whether it goes on from step to step, as opposed to prefilling: by the token that was sampled last, and those
+        that had to follow it."""
+        return self.n_computed >= self.n_prompt and 0 < self.n_remaining <= MAX_FORCED + 1
 
     @property
     def reuses(self) -> bool:
@@ -89,12 +96,14 @@ class Sequence:
         return self._tokens[:end]
 
     def append(self, token: int, *, computed: bool = False) -> bool:
-        """Add a sampled token; it has no cell yet, unless it was drafted and so is `computed`. Does a token of the
-        request's prediction come true with it?"""
+        """Add a token that was chosen; it has no cell yet, unless it was drafted and so is `computed`. Does a token of
+        the request's prediction come true with it? Raises BrokenConstraint."""
         self._tokens[self.n_tokens] = token
         self.n_tokens += 1
         self.n_computed += computed
         self.sampler.accept(token)
+        if self.constraint is not None:
+            self.constraint.accept(token)
         return self.foresight is not None and self.foresight.accept(token, self.n_tokens)
 
     def start(self) -> None:

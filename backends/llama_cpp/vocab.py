@@ -36,7 +36,7 @@ class Vocabulary:
         vocab = self._vocab
         ids = range(C.llama_vocab_n_tokens(vocab)) if self._spells else range(0)
         return TokenizerInfo(
-            pieces=self._pieces(ids),
+            pieces=pieces(vocab, ids),
             control_tokens=frozenset(t for t in ids if C.llama_vocab_get_attr(vocab, t) & MARKUP),
             eog_tokens=frozenset(t for t in ids if C.llama_vocab_is_eog(vocab, t)),
             bos=_known(C.llama_vocab_bos(vocab)),
@@ -70,16 +70,18 @@ class Vocabulary:
             del found[0]  # the text brought its own; llama.cpp warns of the second and keeps it
         return found
 
-    def _pieces(self, ids: Iterable[int]) -> list[bytes]:
-        buffer = ctypes.create_string_buffer(64)
-        pieces: list[bytes] = []
-        for token in ids:
-            length = C.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, True)
-            if length < 0:
-                buffer = ctypes.create_string_buffer(-length)
-                length = C.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, True)
-            pieces.append(buffer.raw[:length])
-        return pieces
+
+def pieces(vocab: int, ids: Iterable[int]) -> list[bytes]:
+    """Each token's text as bytes, special tokens included. `vocab`: a `llama_vocab`."""
+    buffer = ctypes.create_string_buffer(64)
+    found: list[bytes] = []
+    for token in ids:
+        length = C.llama_token_to_piece(vocab, token, buffer, len(buffer), 0, True)
+        if length < 0:
+            buffer = ctypes.create_string_buffer(-length)
+            length = C.llama_token_to_piece(vocab, token, buffer, len(buffer), 0, True)
+        found.append(buffer.raw[:length])
+    return found
 
 
 def _known(token: int) -> int | None:

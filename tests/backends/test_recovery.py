@@ -38,7 +38,7 @@ class Script:
         self._open = len(requests)
         self.failed: list[str] = []
 
-    def ready(self) -> bool:
+    def ready(self, timeout: float = 0.0) -> bool:
         return bool(self._requests) or not self._open
 
     def receive(self) -> Any:

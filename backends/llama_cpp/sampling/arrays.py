@@ -9,9 +9,17 @@ Logits = npt.NDArray[np.float32]
 """One value per token, or per candidate."""
 Ids = npt.NDArray[np.int32]
 Indices = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.uint32]
+"""Tokens, a bit each: token t is bit t % 32 of word t // 32."""
 
 HIGHEST = 1e8
 """Logits are cut to this: far above it, llama.cpp's bucket sort overflows an int and sorts them last."""
+
+
+def allowed(mask: Mask, n_vocab: int) -> npt.NDArray[np.bool_]:
+    """The mask with a value per token."""
+    octets = mask.astype("<u4", copy=False).view(np.uint8)
+    return np.unpackbits(octets, count=n_vocab, bitorder="little").view(np.bool_)
 
 
 def usable(peak: float) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from backends.base import SamplingParams
 
-from .arrays import Ids, Logits, repaired, usable
+from .arrays import Ids, Logits, Mask, allowed, repaired, usable
 from .chain import Chain, active_samplers, always_takes_the_best
 from .dry import Dry
 from .limits import bounded
@@ -59,26 +59,29 @@ class Sampler:
         if not always_takes_the_best(rest, params):
             self._chain = Chain(rest, params, vocab.n_vocab, self.seed, sparse)
 
-    def sample(self, logits: Logits) -> int:
+    def sample(self, logits: Logits, mask: Mask | None = None) -> int:
         """The next token, given its float32 [n_vocab] logits, which stay as they are. Call `accept` with it.
 
-        NaN counts as banned. If every token is banned, the text ends: the first end-of-generation token.
+        `mask`: the tokens that may be chosen at all, a bit each; at least one. NaN counts as banned. If every token is
+        banned, one of the mask is taken all the same; without a mask, the first end-of-generation token ends the text.
         """
-        row = self._changed(logits)
+        row = self._changed(logits, mask)
         if self._chain is None:
             best = int(row.argmax())
             if row[best] > -np.inf:
                 return best
             row = repaired(row)
             best = int(row.argmax())
-            return best if row[best] > -np.inf else self._last_resort(logits)
+            return best if row[best] > -np.inf else self._last_resort(logits, mask)
         peak, survivors = self._prefilter(row)
         if not usable(peak):
             row = repaired(row)
             peak, survivors = self._prefilter(row)
             if not usable(peak):
-                return self._last_resort(logits)
+                return self._last_resort(logits, mask)
         candidates = self._vocab.workspace.candidates
+        if survivors is None and mask is not None:  # some samplers count candidates, or take logarithms
+            survivors = np.flatnonzero(row > -np.inf)
         if survivors is None:
             candidates.load(self._vocab.all_ids, row)
         else:
@@ -112,13 +115,17 @@ class Sampler:
         if getattr(self, "_chain", None) is not None:
             self.close()
 
-    def _changed(self, logits: Logits) -> Logits:
-        """Biases, bans and leading sparse samplers applied; `logits` itself if there is nothing to do."""
+    def _changed(self, logits: Logits, mask: Mask | None) -> Logits:
+        """Mask, biases, bans and leading sparse samplers applied; `logits` itself if there is nothing to do."""
         ban_ends = self._n_generated < self._min_tokens
-        if not (len(self._bias_ids) or ban_ends or self._first):
+        if mask is None and not (len(self._bias_ids) or ban_ends or self._first):
             return logits
         row = self._vocab.workspace.row
-        np.copyto(row, logits)
+        if mask is None:
+            np.copyto(row, logits)
+        else:
+            row.fill(-np.inf)
+            np.copyto(row, logits, where=allowed(mask, len(row)))
         with np.errstate(all="ignore"):  # inf - inf and the like: `usable` sees to them
             row[self._bias_ids] += self._biases
             if ban_ends:
@@ -127,8 +134,11 @@ class Sampler:
                 change_row(sampler, row)
         return row
 
-    def _last_resort(self, logits: Logits) -> int:
-        """Nothing may be chosen. End the text; in a vocabulary without an end, heed no ban."""
+    def _last_resort(self, logits: Logits, mask: Mask | None) -> int:
+        """Nothing may be chosen. End the text; in a vocabulary without an end, or with a mask, heed no ban."""
+        if mask is not None:
+            ids = np.flatnonzero(allowed(mask, len(logits)))
+            return int(ids[repaired(logits[ids]).argmax()])
         if len(self._vocab.eog):
             return int(self._vocab.eog[0])
         return int(repaired(logits).argmax())

@@ -61,8 +61,9 @@ class DraftModel(Protocol):
 class Step:
     """A batch as it is without drafts, and what it leaves room for."""
 
+    n_tokens: int
     n_sequences: int
-    """Each computes its last token, whose logits it needs, as drafts need theirs."""
+    """Each computes its last token at least, whose logits it needs, as drafts need theirs."""
     room: int
     """Tokens, rows of logits and cells that there are for drafts."""
 
@@ -133,12 +134,12 @@ class Speculation:
 
     def _seconds(self, step: Step, n_drafted: int) -> float:
         """How long the step takes with so many tokens drafted. 0.0: not known."""
-        return self._costs.estimate(step.n_sequences + n_drafted)
+        return self._costs.estimate(step.n_tokens + n_drafted)
 
     def _cost(self, step: Step, n_drafted: int, plain: float) -> float:
         """Seconds by which drafts make the step longer than `plain`; never more than as many other steps would take:
         a measurement that says so was disturbed, and is not to stand in the way of a better one."""
-        most = plain * n_drafted / step.n_sequences
+        most = plain * n_drafted / step.n_tokens
         return min(max(0.0, self._seconds(step, n_drafted) - plain), most)
 
     def _from_followers(self, seqs: list[Sequence], step: Step) -> Drafts:

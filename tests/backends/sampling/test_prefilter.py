@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -107,6 +109,26 @@ def test_same_draws_from_a_large_vocabulary(fields: dict[str, Any]) -> None:
     theirs = [Reference(params, n, i, prompt).sample(BIG_ROW) for i in range(300)]
     assert ours == theirs
     assert len(set(ours)) > 3
+
+
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(any_params(), st.integers(0, 2**32 - 2), st.sampled_from([1, 3, 30, 300, N_VOCAB - 1]), st.randoms())
+def test_same_draws_from_what_a_mask_allows(params: SamplingParams, seed: int, n_allowed: int, chance: Random) -> None:
+    """As if the others had a logit of -inf, but for samplers that count the candidates: there are no others."""
+    params = msgspec.structs.replace(
+        params, typical_p=1.0, top_n_sigma=-1.0, dynatemp_range=0.0, logit_bias={}, mirostat=0, min_keep=0
+    )
+    allowed = np.zeros(N_VOCAB, np.bool_)
+    allowed[chance.sample(range(N_VOCAB), n_allowed)] = True
+    mask = np.packbits(np.pad(allowed, (0, -N_VOCAB % 32)), bitorder="little").view(np.uint32)
+    rows = [np.where(allowed, row, np.float32(-np.inf)) for row in ROWS]
+    ours, theirs = Sampler(params, VOCAB, seed=seed, prompt=[]), Reference(params, N_VOCAB, seed, [])
+    for row, masked in zip(ROWS, rows, strict=True):
+        token = ours.sample(row, mask)
+        assert token == theirs.sample(masked)
+        assert allowed[token]
+        ours.accept(token)
+        theirs.accept(token)
 
 
 def test_top_n_sigma_sees_the_full_row() -> None:

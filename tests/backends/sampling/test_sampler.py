@@ -277,3 +277,30 @@ def test_a_banned_token_does_not_spoil_typical_p(vocab: SamplingVocab) -> None:
     worst = int(ROWS[0].argmin())
     rows = [ROWS[0]] * 50
     assert run(sampler(vocab, **fields), rows) == run(sampler(vocab, logit_bias={worst: -np.inf}, **fields), rows)
+
+
+# --- masks ---
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"temperature": 0.0, "logit_bias": {7: -np.inf}},
+        {"logit_bias": {7: -np.inf}, "typical_p": 0.5},
+        {"ignore_eos": True, "min_tokens": 5, "logit_bias": {7: -np.inf}},
+    ],
+)
+def test_one_of_the_mask_is_taken_even_if_banned(vocab: SamplingVocab, fields: dict[str, Any]) -> None:
+    mask = np.zeros((N_VOCAB + 31) // 32, np.uint32)
+    mask[0] = 1 << 7
+    assert sampler(vocab, **fields).sample(ROWS[0], mask) == 7
+    assert sampler(vocab, **fields).sample(np.full(N_VOCAB, -np.inf, np.float32), mask) == 7
+
+
+def test_a_mask_with_typical_p_measures_only_what_is_allowed(vocab: SamplingVocab) -> None:
+    """The tokens whose surprise is nearest to the entropy of the allowed ones: with two alike, either of them."""
+    row = np.zeros(N_VOCAB, np.float32)
+    mask = np.zeros((N_VOCAB + 31) // 32, np.uint32)
+    mask[1] = 0b11
+    found = {sampler(vocab, seed=i, typical_p=0.9, temperature=1.0).sample(row, mask) for i in range(50)}
+    assert found == {32, 33}

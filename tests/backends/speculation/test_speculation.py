@@ -47,7 +47,7 @@ def generate(seq: Sequence, tokens: list[int]) -> None:
 
 
 def step(n: int = 1, room: int = 100) -> Step:
-    return Step(n, room)
+    return Step(n, n, room)
 
 
 def test_a_prediction_is_drafted_from_the_first_token_on() -> None:

@@ -1,0 +1,7 @@
+"""Text that must match a grammar: which tokens may come next, and which must. By llguidance."""
+
+from .constraint import BrokenConstraint, Constraint
+from .grammars import Grammars
+from .masks import Masks
+
+__all__ = ["BrokenConstraint", "Constraint", "Grammars", "Masks"]

@@ -1,0 +1,67 @@
+"""Grammars, compiled once and kept: the tokenizer that they are compiled for, and a thread that does it."""
+
+from __future__ import annotations
+
+import ctypes
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import llama_cpp.llama_cpp as C
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+from backends.llama_cpp.vocab import pieces
+
+from .constraint import Constraint
+
+KEPT = 64
+"""Grammars, the last used."""
+LIMITS = LLParserLimits(step_lexer_fuel=50_000, max_lexer_states=50_000, verbose_errors=False)
+"""What one grammar may cost: compiling takes half a second at most, memory 100 MB."""
+
+
+class Grammars:
+    """Compiled in the background, so that a new one holds up nobody else."""
+
+    def __init__(self, vocab: int, ends: Sequence[int]) -> None:
+        """`vocab`: a `llama_vocab`, which must outlive this; `ends`: its end-of-generation tokens. The tokenizer is
+        made now, in the background: a second of work for a large vocabulary, some of it with Python's lock held."""
+        self._n_vocab = int(C.llama_vocab_n_tokens(vocab))
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="grammars")
+        self._tokenizer = self._threads.submit(_tokenizer, vocab, self._n_vocab, list(ends))
+        self._compiled: OrderedDict[str, Future[LLMatcher]] = OrderedDict()
+
+    def compile(self, grammar: str) -> Future[LLMatcher]:
+        """The grammar, for `constraint`; a ValueError in the future says what is wrong with it."""
+        if grammar not in self._compiled:
+            self._compiled[grammar] = self._threads.submit(self._compile, grammar)
+            if len(self._compiled) > KEPT:
+                self._compiled.popitem(last=False)
+        self._compiled.move_to_end(grammar)
+        return self._compiled[grammar]
+
+    def constraint(self, compiled: LLMatcher) -> Constraint:
+        """At the grammar's beginning."""
+        return Constraint(compiled.deep_copy(), self._n_vocab)
+
+    def close(self) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    def _compile(self, grammar: str) -> LLMatcher:
+        matcher = LLMatcher(self._tokenizer.result(), grammar, log_level=0, limits=LIMITS)
+        if matcher.is_error():
+            raise ValueError(f"the output's grammar can't be used: {matcher.get_error()}")
+        return matcher
+
+
+def _tokenizer(vocab: int, n_vocab: int, ends: list[int]) -> LLTokenizer:
+    """llguidance marks tokens that a grammar can only name with a byte that no text has."""
+    tokens = pieces(vocab, range(n_vocab))
+    for token in range(n_vocab):
+        if C.llama_vocab_get_attr(vocab, token) & C.LLAMA_TOKEN_ATTR_CONTROL:
+            tokens[token] = b"\xff" + tokens[token]
+    tokenize = ctypes.cast(C._lib.llama_tokenize, ctypes.c_void_p).value
+    make: Any = LLTokenizer.from_llamacpp  # type: ignore[attr-defined]  # missing from llguidance's stubs
+    tokenizer: LLTokenizer = make(tokens=tokens, vocab_ptr=vocab, tokenize_fptr=tokenize, eos_token=ends)
+    return tokenizer
