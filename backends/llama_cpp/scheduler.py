@@ -6,9 +6,9 @@ The policy, in order, each step:
    first served, but for those with more of their prompt in the prefix cache, which may overtake so many times. One
    whose prompt another sequence is computing right now waits until that one has computed what the two have in common,
    then shares its cells.
-2. Every decoding sequence gets its one token, and those that its grammar forced behind it; prefills share what is
-   left, in chunks small enough for the step to end within its budget: the oldest one half, the shortest ones the
-   other, so that none waits for a long one's end.
+2. Every decoding sequence gets its one token; then, as far as the step ends within its budget, come the tokens that
+   grammars forced behind these, and chunks of prefills: the oldest one gets half, the shortest ones the other, so that
+   none waits for a long one's end.
 3. If the step's cells aren't there, parked prefixes are evicted, then the youngest sequence is preempted: it goes back
    to the queue and is computed again from what the prefix cache kept.
 4. Drafts (`speculation/`) get what room is left, in the batch and in the pool, if they pay. Nothing makes way for them.
@@ -30,6 +30,8 @@ MIN_STEP = 64
 of so many (GGML_FA_TILE_Q); with fewer, a long prompt's tokens cost half as much again."""
 MIN_CHUNK = 32
 """How many of them are the prompts' at least."""
+MIN_FORCED = 16
+"""Tokens that grammars forced which a step may have even beyond its budget."""
 HEADROOM = 32
 """Cells beyond its prompt that a sequence must find free to be admitted."""
 MIN_SHARED = 32
@@ -194,10 +196,16 @@ class Scheduler:
         return batch + [Work(seq, n) for seq, n in chunks.items() if n]
 
     def _decodes(self) -> list[Work]:
-        """The last token of every decoding sequence, with those that had to follow it as far as a batch has room."""
+        """The last token of every decoding sequence, with those that had to follow it, as far as they fit the batch,
+        and the budget if others wait for them."""
         decoding = [seq for seq in self.running if seq.decoding]
-        batch = []
+        if all(seq.n_remaining == 1 for seq in decoding):
+            return [Work(seq, 1) for seq in decoding]
         spare = self._n_batch - len(self.running)
+        if len(self.running) > 1:
+            fitting = self.step_time.largest_within(self._step_budget, self._n_batch)
+            spare = min(spare, max(MIN_FORCED, fitting - len(decoding)))
+        batch = []
         for seq in decoding:
             n = min(seq.n_remaining, 1 + spare)
             spare -= n - 1

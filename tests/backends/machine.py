@@ -59,6 +59,8 @@ class Machine:
             self.pool, n_batch, prefill_chunk=min(128, n_batch), n_outputs=self.n_outputs, step_budget=0.5
         )
         self.token_time = token_time
+        self.forces = False
+        """Whether some tokens have to be followed by others, as if by a grammar."""
         self.computed = 0
         self.finished: list[Sequence] = []
 
@@ -96,6 +98,9 @@ class Machine:
             if token != drafted:
                 break
             n_accepted += 1
+        if self.forces and seq.n_tokens % 3 == 0:
+            for _ in range(min(seq.n_tokens % 13, seq.max_new - seq.n_generated)):
+                seq.append(next_token(seq))
         self.scheduler.verified(work, n_accepted)
         if seq.n_generated >= seq.max_new:
             self.scheduler.finish(seq)

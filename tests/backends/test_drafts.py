@@ -59,9 +59,11 @@ def drafting(machine: Machine, seed: int) -> Whatever:
     idle=st.sampled_from([0, 20, 10**9]),
     ram=st.sampled_from([0, 400, 1 << 20]),
     seed=st.integers(0, 1000),
+    forces=st.booleans(),
 )
-def test_any_drafts_give_every_sequence_its_own_text(kind, load, n_slots, idle, ram, seed) -> None:
+def test_any_drafts_give_every_sequence_its_own_text(kind, load, n_slots, idle, ram, seed, forces) -> None:
     machine = Machine(64, n_slots, kind, ram, idle)
+    machine.forces = forces
     who = drafting(machine, seed)
     for seq in play(machine, load):
         n = min(seq.request.max_tokens, 64 - seq.n_prompt)

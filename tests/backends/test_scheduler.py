@@ -19,9 +19,10 @@ from .machine import ATTENTION, HYBRID, RECURRENT, WINDOW, Machine, expected, lo
 )
 @pytest.mark.parametrize("ram", [0, 400, 1 << 20])
 @settings(max_examples=30, deadline=None)
-@given(load=loads, n_slots=st.integers(1, 4), idle=st.sampled_from([0, 20, 10**9]))
-def test_any_load_on_a_small_pool_gives_every_sequence_its_own_text(kind, ram, load, n_slots, idle) -> None:
+@given(load=loads, n_slots=st.integers(1, 4), idle=st.sampled_from([0, 20, 10**9]), forces=st.booleans())
+def test_any_load_on_a_small_pool_gives_every_sequence_its_own_text(kind, ram, load, n_slots, idle, forces) -> None:
     machine = Machine(64, n_slots, kind, ram, idle)
+    machine.forces = forces
     for seq in play(machine, load):
         n = min(seq.request.max_tokens, 64 - seq.n_prompt)
         assert seq.array()[seq.n_prompt :].tolist() == expected(seq.request.prompt, n)
@@ -290,3 +291,31 @@ def test_a_copy_that_has_lost_all_but_its_window_is_continued_and_shared_with_no
     for seq in (again, shorter):
         assert seq.array()[seq.n_prompt :].tolist() == expected(seq.request.prompt, 3)
     machine.drained()
+
+
+def test_forced_tokens_are_computed_at_once_where_nobody_waits() -> None:
+    machine = Machine(4096, 2)
+    (seq,) = machine.add([1] * 5, 500)
+    machine.step()
+    for _ in range(60):
+        seq.append(1)
+    assert [work.n for work in machine.step()] == [61]
+
+
+def test_forced_tokens_keep_to_the_budget_beside_others() -> None:
+    """At 10 ms a token, half a second is 50; all come in the end, and the others go on meanwhile."""
+    machine = Machine(4096, 4)
+    for n in range(1, 200):
+        machine.scheduler.step_time.observe(n, n * 0.01)
+    one, other, third = (machine.add([i] * 5, 500)[0] for i in (1, 2, 3))
+    while not all(seq.n_generated for seq in (one, other, third)):
+        machine.step()
+    for seq, n in ((one, 60), (other, 30)):
+        for _ in range(n):
+            seq.append(1)
+    works = {work.seq: work.n for work in machine.step()}
+    assert works[third] == 1
+    assert 40 <= sum(works.values()) <= 50
+    for _ in range(3):
+        machine.step()
+    assert one.n_remaining == other.n_remaining == 1
