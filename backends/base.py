@@ -8,7 +8,7 @@ Units: token ids are vocabulary indices; log-probabilities are natural logarithm
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Literal, Protocol
 
 import msgspec
@@ -373,7 +373,7 @@ class Backend(Protocol):
         """The engine's latest."""
         ...
 
-    def generate(self, request: GenerateRequest) -> AsyncIterator[GenerationEvent]:
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[GenerationEvent, None]:
         """Run a request. Each of its n sequences ends with a chunk that has a finish_reason, then the iterator ends.
         Closing the iterator early cancels what is left. Raises BackendError or a subclass."""
         ...

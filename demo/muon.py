@@ -33,7 +33,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(list(parameters), {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # torch passes closures that we have no use for
         """One update; matrices of the same shape are orthogonalized together."""
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[Tensor]] = {}

@@ -34,7 +34,7 @@ _TOKENS = tuple(float(digit * 10**power) for power in range(6) for digit in (1, 
 """Fixed, whatever the model's context: a histogram's buckets must not change while it is scraped."""
 
 # The time a series was created is no series of its own to anyone but OpenMetrics' specification.
-disable_created_metrics()  # type: ignore[no-untyped-call]
+disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped in prometheus-client
 
 
 class Metrics:

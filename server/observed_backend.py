@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import cast
 
 from backends.base import Backend, BackendError, GenerateRequest, GenerationEvent, PromptProgress, TokenChunk
 from server.metrics import Metrics
@@ -34,8 +33,7 @@ class ObservedBackend:
         watch = self._watches[request.id] = _Watch(request, self._metrics)
         unfinished = "abort"
         try:
-            source = cast("AsyncGenerator[GenerationEvent, None]", self._backend.generate(request))
-            async with aclosing(source):
+            async with aclosing(self._backend.generate(request)) as source:
                 async for event in source:
                     watch.take(event)
                     yield event

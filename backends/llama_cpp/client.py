@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from backends.base import (
     BackendError,
@@ -139,7 +139,7 @@ class LlamaCppBackend:
         await self._end_process()
         await self._supervisor
 
-    async def generate(self, request: GenerateRequest) -> AsyncIterator[GenerationEvent]:
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[GenerationEvent, None]:
         if not self._ready:
             raise EngineUnavailable("the engine is not running")
         if len(request.prompt) + request.max_tokens > self.model.n_ctx:

@@ -88,7 +88,7 @@ class PlainCells:
     def save(self, seq: int) -> bytes:
         return pickle.dumps(self.text(seq))
 
-    def restore(self, seq: int, state: bytes) -> bool:
+    def restore(self, seq: int, state: bytes | bytearray) -> bool:
         self.remove(seq, -1, -1)
         tokens = pickle.loads(state)
         if self.used + len(tokens) > self.n_cells:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.models.families import write_model
 
+pytest.register_assert_rewrite("tests.backends.machine")  # it asserts as tests do
+
 
 @pytest.fixture(scope="session")
 def gguf(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:

@@ -196,7 +196,7 @@ async def test_a_slow_grammar_holds_up_nobody(gguf) -> None:
         await asyncio.sleep(0.3)
         gaps = []
         last = time.monotonic()
-        async with aclosing(backend.generate(request(PROMPT, 200))) as events:  # type: ignore[type-var]
+        async with aclosing(backend.generate(request(PROMPT, 200))) as events:
             async for _ in events:
                 gaps.append(time.monotonic() - last)
                 last = time.monotonic()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,7 +118,6 @@ async def test_a_stream_goes_on_while_a_long_prompt_is_computed(gguf) -> None:
         for _ in range(3):
             await anext(talker)
         long = backend.generate(request([4 + i % 300 for i in range(1200)], 1))
-        assert isinstance(talker, AsyncGenerator) and isinstance(long, AsyncGenerator)
         waiting = asyncio.create_task(long.__anext__())
         while not waiting.done():
             event = await anext(talker)
@@ -134,7 +132,6 @@ async def test_what_a_vanished_client_held_is_freed(gguf) -> None:
     async with engine(gguf("llama")) as backend:
         for _ in range(5):
             stream = backend.generate(request(PROMPTS[1], 1000))
-            assert isinstance(stream, AsyncGenerator)
             for _ in range(4):
                 await anext(stream)
             await stream.aclose()
