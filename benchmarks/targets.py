@@ -45,6 +45,7 @@ TARGETS = (
     Target("long-prompt", "largest gap", "llama-server", 0.06, at_most=True),
     Target("long-prompt", "long prompt's first token", "llama-server", 1.25, at_most=True),
     Target("prediction", "answer", "llama-server", 1.5),
+    Target("json-schema", "forms", "llama-server", 3.0),
     Target("sampling", "sample", "llama_sampler_sample", 0.2, at_most=True),
 )
 

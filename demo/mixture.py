@@ -39,8 +39,9 @@ CHAT: dict[Exchange, float] = {
 }
 # The same for the end of the training: more of what comes last, and of what long counting and copying need.
 CHAT_AT_THE_END = CHAT | {
+    copying.creatures_exchange: 8,
     copying.times_exchange: 44,
-    copying.list_exchange: 48,
+    copying.list_exchange: 72,
     stories.exchange: 5,
     stories.strange_exchange: 3,
 }

@@ -18,7 +18,7 @@ from demo.muon import Muon
 from demo.tokenizer import load_or_train
 
 SEED = 1
-STEPS = 4800
+STEPS = 5600
 END = 3800  # the step from which on the text is the mixture for the end, and the learning rate begins anew
 WARMUP_STEPS = 20
 DECAY_FROM = 0.3  # of the steps before the end; from there the learning rate falls to zero in a line
@@ -85,7 +85,7 @@ class Training:
     def learn(self, batch: Batch) -> float:
         """One step; returns the loss."""
         loss = self.model.loss(batch.tokens, batch.targets, batch.mask)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer, peak in self.optimizers:
             for group in optimizer.param_groups:

@@ -34,5 +34,5 @@ LOADS: dict[str, Load] = {
     )
 }
 
-DEFAULT = ("start", "single", "unique-8", "unique-16", "shared-512", "long-prompt", "prediction")
+DEFAULT = ("start", "single", "unique-8", "unique-16", "shared-512", "long-prompt", "prediction", "json-schema")
 """Those that have a target."""

@@ -10,10 +10,11 @@ from benchmarks.answer import Answer
 from benchmarks.prompts import Message, Prompts, system
 from benchmarks.server_process import ServerProcess
 
-from .base import Figures, Load, Measure, closed_loop, wall
+from .base import Figures, Load, Measure, ask, closed_loop, wall
 
 FORMS = Measure("forms", "1/s", True)
 GAP = Measure("mean gap", "s", False)
+FREE_GAP = Measure("mean gap of free text", "s", False)
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -41,17 +42,23 @@ class JsonSchema(Load):
 
     @property
     def what(self) -> str:
-        return f"{self.n_requests} forms bound by a JSON schema of 7 fields, {self.parallel} at a time"
+        return f"{self.n_requests} forms bound by a JSON schema of 7 fields, {self.parallel} at a time; then free texts"
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        return FORMS, GAP
+        return FORMS, GAP, FREE_GAP
 
     async def run(self, server: ServerProcess, prompts: Prompts) -> Figures:
         order = system("Answer with the order form as JSON.")
         chats = [[order, *prompts.question(self.n_words)] for _ in range(self.n_requests)]
         answers = await closed_loop((self._fill_in(server, chat) for chat in chats), self.parallel)
-        return {FORMS.name: len(answers) / wall(answers), GAP.name: median(answer.mean_gap for answer in answers)}
+        n_tokens = round(median(answer.n_tokens for answer in answers))
+        free = await closed_loop((ask(server, chat, n_tokens) for chat in chats), self.parallel)
+        return {
+            FORMS.name: len(answers) / wall(answers),
+            GAP.name: median(answer.mean_gap for answer in answers),
+            FREE_GAP.name: median(answer.mean_gap for answer in free),
+        }
 
     async def _fill_in(self, server: ServerProcess, chat: list[Message]) -> Answer:
         return await server.chat(chat, self.most_tokens, may_end=True, response_format=FORMAT)

@@ -2,6 +2,7 @@
 
 from random import Random
 
+from demo.corpus.stories import SUBJECTS
 from demo.dialogue import Message, assistant, user
 from demo.phrasing import Phrasings, Split, sentence
 from demo.words import items, made_up, name
@@ -82,6 +83,12 @@ def tricky_exchange(rng: Random, split: Split) -> list[Message]:
     else:
         few = items(rng, split, rng.randint(2, 4))
         text = " ".join(rng.choice(few) for _ in range(rng.randint(3, 9)))
+    return [user(sentence(REPEAT.pick(rng, split)).format(text=text)), assistant(text)]
+
+
+def creatures_exchange(rng: Random, split: Split) -> list[Message]:
+    """Say some creatures, those too that no story of the training is told of: a token that never occurs isn't learned."""
+    text = " ".join(rng.sample(SUBJECTS, rng.randint(1, 4)))
     return [user(sentence(REPEAT.pick(rng, split)).format(text=text)), assistant(text)]
 
 

@@ -45,9 +45,6 @@ class Grammars:
         """At the grammar's beginning."""
         return Constraint(compiled.deep_copy(), self._n_vocab)
 
-    def close(self) -> None:
-        self._threads.shutdown(cancel_futures=True)
-
     def _compile(self, grammar: str) -> LLMatcher:
         matcher = LLMatcher(self._tokenizer.result(), grammar, log_level=0, limits=LIMITS)
         if matcher.is_error():
