@@ -56,7 +56,7 @@ RELATIONS: dict[str, Relation] = {
         _countries(1), "the capital of {x}", "The capital of {x} is {y}.", ("country", "capital"),
         ["which city is the capital of {x}?", "what is the capital city of {x}?", "{x}'s capital?",
          "capital of {x}?", "what is {x}'s capital?", "what city is the capital of {x}?", "the capital city of {x}?"],
-        ["tell me the capital city of {x}.", "which city is {x}'s capital?", "what's {x}'s capital?"],
+        ["say what the capital city of {x} is.", "which city is {x}'s capital?", "what's {x}'s capital?"],
     ),
     "continent": _relation(
         _countries(2), "the continent of {x}", "{x} is in {y}.", ("country", "continent"),
@@ -103,13 +103,13 @@ RELATIONS: dict[str, Relation] = {
     "plural": _relation(
         facts.PLURALS, "the plural of {x}", "The plural of {x} is {y}.", ("word", "plural"),
         ["what is the plural of the word {x}?", 'what is the plural of "{x}"?', "plural of {x}?", "one {x}, many what?"],
-        ["what's the plural of the word {x}?", 'tell me the plural of "{x}".'],
+        ["what's the plural of the word {x}?", "say what the plural of the word {x} is."],
     ),
     "past": _relation(
         facts.PAST_TENSES, "the past tense of {x}", "The past tense of {x} is {y}.", ("verb", "past"),
         ["what is the past tense of the verb {x}?", "past tense of {x}?", 'what is the past tense of "{x}"?',
          "what is the past of {x}?"],
-        ["what's the past tense of the verb {x}?", 'tell me the past tense of "{x}".'],
+        ["what's the past tense of the verb {x}?", "say what the past tense of the verb {x} is."],
     ),
     "symbol": _relation(
         facts.SYMBOLS, "the chemical symbol of {x}", "The symbol of {x} is {y}.", ("element", "symbol"),

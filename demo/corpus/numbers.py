@@ -14,7 +14,7 @@ SUMS = Phrasings(
         "{a} and {b} make how much?", "how much do {a} and {b} make?",
     ],
     [
-        "what do {a} and {b} make?", "could you add {a} and {b}?", "tell me the sum of {a} and {b}.",
+        "what do {a} and {b} make?", "could you add {a} and {b}?", "say the sum of {a} and {b}.",
         "calculate the sum of {a} and {b}.", "please calculate {a} plus {b}.", "how much is the sum of {a} and {b}?",
         "what does {a} + {b} make?",
     ],

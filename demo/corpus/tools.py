@@ -32,7 +32,7 @@ ADD = Phrasings(
         "use the tool to add {a} and {b}.",
     ],
     [
-        "could you add {a} and {b}?", "tell me the sum of {a} and {b}.", "please calculate {a} + {b}.",
+        "could you add {a} and {b}?", "say the sum of {a} and {b}.", "please calculate {a} + {b}.",
         "calculate the sum of {a} and {b}.", "what does {a} plus {b} make?",
     ],
 )  # fmt: skip

@@ -230,3 +230,25 @@ async def test_a_real_vocabulary(tmp_path: Path) -> None:
         free = await run(backend, request(PROMPT, 100, HOT, grammar=lark(r"/(.|\n)*/"), n=4))
         for tokens in free.tokens:
             assert not info.control_tokens & set(tokens)
+
+
+async def test_drafts_under_a_grammar_of_calls() -> None:
+    """Optional whitespace, free text and control tokens, where llguidance's `rollback` lost its place."""
+    async with engine(find_model(None)) as backend:
+        pieces = backend.tokenizer.info.pieces
+        opening, closing = (pieces.index(text) for text in (b"<tool_call>", b"</tool_call>"))
+        spaced = {"x-guidance": {"item_separator": ", ?", "key_separator": ": ?", "whitespace_flexible": False}}
+        city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+        rules = [
+            "start: SPACE? call (SPACE? call)*",
+            f"call: <[{opening}]> arguments <[{closing}]>",
+            'arguments: "\\n{\\"name\\": \\"get_weather\\", \\"arguments\\": " json "}" "\\n"',
+            f"json: %json {json.dumps(city | spaced)}",
+            "SPACE: /[ \\n]{1,2}/",
+        ]
+        grammar = "%llguidance {}\n" + "\n".join(rules)
+        hot = [SamplingParams(temperature=1.0, seed=seed) for seed in range(32)]
+        jobs = [request([1, 2, 3, 4, 5], 200, sampling, grammar=grammar) for sampling in hot]
+        for result in await asyncio.gather(*(run(backend, job) for job in jobs)):
+            assert '{"name": "get_weather", "arguments": {"city":' in text(backend, result.tokens[0])
+        assert (await settled(backend)).draft_tokens > 0

@@ -49,26 +49,26 @@ class Constraint:
 
         Takes a tenth of a millisecond, a thousand times that if a grammar is made for it; Python's lock isn't held.
         """
-        rows = [self._mask()]
-        n_taken = 0
+        rows = [self._mask(self._matcher)]
+        ahead: LLMatcher | None = None
         for token in drafts:
-            if not self._matcher.validate_tokens([token]):
+            if ahead is None:  # a copy: taking tokens back (`rollback`, llguidance 1.9) can leave a matcher elsewhere
+                ahead = self._matcher.deep_copy()
+            if not ahead.validate_tokens([token]):
                 break
-            self._matcher.consume_token(token)
-            n_taken += 1
-            if self._matcher.is_stopped():
+            ahead.consume_token(token)
+            if ahead.is_stopped():
                 break
-            rows.append(self._mask())
-        if n_taken:
-            self._matcher.rollback(n_taken)
+            rows.append(self._mask(ahead))
         self._check()
         return np.stack(rows)
 
-    def _mask(self) -> MaskRows:
+    def _mask(self, matcher: LLMatcher) -> MaskRows:
         mask = np.zeros((self._n_vocab + 31) // 32, np.uint32)
-        self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
+        matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
         return mask
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise BrokenConstraint(f"the output's grammar is too complex: {self._matcher.get_error().splitlines()[0]}")
+            reason = self._matcher.get_error().splitlines()[0]
+            raise BrokenConstraint(f"the output's grammar can't be followed: {reason}")
