@@ -63,7 +63,9 @@ class Engine:
         self._ends = frozenset(vocab.eog.tolist())
         self._channel = channel
         self._pool = pool
-        self._scheduler = Scheduler(pool, context.n_batch, context.n_ubatch, context.n_outputs, step_budget)
+        self._scheduler = Scheduler(
+            pool, context.n_batch, context.n_ubatch, context.n_outputs, step_budget, mixes=not context.tiled
+        )
         self._speculation = Speculation(self._scheduler.step_time, self._ends, drafters, draft_model)
         self._scheduler.speculation = self._speculation
         self._grammars = grammars

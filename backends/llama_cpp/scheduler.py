@@ -8,7 +8,7 @@ The policy, in order, each step:
    then shares its cells.
 2. Every decoding sequence gets its one token; then, as far as the step ends within its budget, come the tokens that
    grammars forced behind these, and chunks of prefills: the oldest one gets half, the shortest ones the other, so that
-   none waits for a long one's end.
+   none waits for a long one's end. On CPUs the two kinds take turns.
 3. If the step's cells aren't there, parked prefixes are evicted, then the youngest sequence is preempted: it goes back
    to the queue and is computed again from what the prefix cache kept.
 4. Drafts (`speculation/`) get what room is left, in the batch and in the pool, if they pay. Nothing makes way for them.
@@ -25,9 +25,10 @@ from .sequence import Sequence
 from .speculation import Speculation, Step
 from .step_time import StepTime
 
-MIN_STEP = 64
-"""Tokens that a step with prompts in it may have even beyond its budget: llama.cpp's attention on CPUs works in tiles
-of so many (GGML_FA_TILE_Q); with fewer, a long prompt's tokens cost half as much again."""
+TILE = 64
+"""Tokens that llama.cpp's attention on CPUs computes together (GGML_FA_TILE_Q): each costs as much as if it attended to
+all cells that any of them does. With fewer in a step, a long prompt's tokens cost half as much again. So a step with
+prompts in it may have so many, even beyond its budget."""
 MIN_CHUNK = 32
 """How many of them are the prompts' at least."""
 MIN_FORCED = 16
@@ -60,10 +61,21 @@ class Work:
 class Scheduler:
     """Queues of sequences over a KV pool."""
 
-    def __init__(self, pool: KVPool, n_batch: int, prefill_chunk: int, n_outputs: int, step_budget: float) -> None:
+    def __init__(
+        self,
+        pool: KVPool,
+        n_batch: int,
+        prefill_chunk: int,
+        n_outputs: int,
+        step_budget: float,
+        *,
+        mixes: bool = True,
+    ) -> None:
         """What a batch may have: `n_batch` tokens, `prefill_chunk` of them of prompts, `n_outputs` rows of logits;
         and for how many seconds one with prompts in it may hold up sequences that decode. There must be more tokens and
-        rows than slots."""
+        rows than slots. `mixes`: whether it may have both prompts and sequences that decode; else they take turns: that
+        is faster where attention is computed in tiles.
+        """
         self.pool = pool
         self.step_time = StepTime()
         """How long steps take."""
@@ -73,6 +85,9 @@ class Scheduler:
         self._n_batch = n_batch
         self._prefill_chunk = prefill_chunk
         self._n_outputs = n_outputs
+        self._mixes = mixes
+        self._prefilled = False
+        """Whether the last step had prompts in it."""
         self.waiting: list[Sequence] = []
         """By arrival."""
         self.running: list[Sequence] = []
@@ -177,11 +192,14 @@ class Scheduler:
     def _fill(self) -> list[Work]:
         """Every decoding sequence's token, then prefill chunks, within the limits of a batch."""
         batch = self._decodes()
-        prefills = [seq for seq in self.running if seq.n_remaining and not seq.decoding]
-        if not prefills:
+        prefills = [seq for seq in self.running if seq.prefilling]
+        if not prefills or (batch and self._prefilled and not self._mixes):
             return batch
         n_decoding = sum(work.n for work in batch)
-        room = min(self._chunk_beside(n_decoding), self._n_batch - n_decoding)
+        if self._mixes:
+            room = min(self._chunk_beside(n_decoding), self._n_batch - n_decoding)
+        else:
+            batch, room = [], min(self._chunk_apart(n_decoding), self._n_batch)
         rows = self._n_outputs - len(self.running)  # beyond the one that each may need
         chunks = dict.fromkeys(prefills, 0)
         for order, left in ((sorted(prefills, key=lambda seq: seq.n_remaining), room // 2), (prefills, room)):
@@ -219,17 +237,23 @@ class Scheduler:
         ones are as efficient.
         """
         if not self.step_time.estimate(n_decoding):
-            return min(MIN_STEP, self._prefill_chunk)
+            return min(TILE, self._prefill_chunk)
         fitting = self.step_time.largest_within(self._step_budget, n_decoding + self._prefill_chunk)
-        return min(max(MIN_CHUNK, max(MIN_STEP, fitting) - n_decoding), self._prefill_chunk)
+        return min(max(MIN_CHUNK, max(TILE, fitting) - n_decoding), self._prefill_chunk)
+
+    def _chunk_apart(self, n_decoding: int) -> int:
+        """Prefill tokens, whole tiles of them, that fit the budget together with the step of decoding that follows."""
+        budget = self._step_budget - self.step_time.estimate(n_decoding)
+        fitting = self.step_time.largest_within(budget, self._prefill_chunk) if self.step_time.estimate(1) else 0
+        return min(max(TILE, fitting // TILE * TILE), self._prefill_chunk)
 
     def _with_drafts(self, batch: list[Work]) -> list[Work]:
         """The same, with drafts where there are some and room is left for them.
 
-        Not beside prompts: they fill the step's budget, and drafts would make it longer.
+        Not while prompts are computed: they fill the budget, and drafts would make steps longer.
         """
         traits = self.pool.traits
-        if self.speculation is None or not traits.trimmable or not all(work.seq.decoding for work in batch):
+        if self.speculation is None or not traits.trimmable or any(seq.prefilling for seq in self.running):
             return batch
         n_tokens = sum(work.n for work in batch)
         # llama.cpp places a batch ubatch by ubatch: a later one would overwrite what an earlier one's drafts push out
@@ -244,9 +268,9 @@ class Scheduler:
         """A batch has been computed, and took so long. Call `advance` with each of its parts."""
         n_tokens = sum(work.n + len(work.drafts) for work in batch)
         self.step_time.observe(n_tokens, seconds)
+        self._prefilled = any(work.seq.prefilling for work in batch)
         if self.speculation is not None:
-            decodes_only = all(work.seq.decoding for work in batch)
-            self.speculation.computed(n_tokens, seconds, decodes_only=decodes_only)
+            self.speculation.computed(n_tokens, seconds, decodes_only=not self._prefilled)
 
     def verified(self, work: Work, n_accepted: int) -> None:
         """So many of the drafts have come true; give the other ones' cells back."""

@@ -81,6 +81,11 @@ class Sequence:
         return self.n_computed >= self.n_prompt and 0 < self.n_remaining <= MAX_FORCED + 1
 
     @property
+    def prefilling(self) -> bool:
+        """Whether it has tokens to compute before it can go on from step to step."""
+        return self.n_remaining > 0 and not self.decoding
+
+    @property
     def reuses(self) -> bool:
         """Whether it may start from cached cells: tokens still to be scored must be computed afresh."""
         return self.request.cache_prompt and self.n_scored == self.n_to_score

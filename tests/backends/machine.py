@@ -48,6 +48,7 @@ class Machine:
         idle: int = 10**9,
         n_batch: int = 512,
         token_time: float = 0.001,
+        mixes: bool = True,
     ) -> None:
         trimmable, cell_per_token, window = kind
         self.memory = PlainCells(n_cells if cell_per_token else 10**9, window)
@@ -56,7 +57,12 @@ class Machine:
         self.pool = KVPool(self.memory, traits, SpillStore(ram), idle)
         self.n_ctx, self.n_batch, self.n_outputs = n_cells, n_batch, max(n_slots + 1, 16)
         self.scheduler = Scheduler(
-            self.pool, n_batch, prefill_chunk=min(128, n_batch), n_outputs=self.n_outputs, step_budget=0.5
+            self.pool,
+            n_batch,
+            prefill_chunk=min(128, n_batch),
+            n_outputs=self.n_outputs,
+            step_budget=0.5,
+            mixes=mixes,
         )
         self.token_time = token_time
         self.forces = False

@@ -18,7 +18,7 @@ N_VOCAB = 8
 
 
 class FailingContext:
-    n_ctx, n_slots, n_batch, n_ubatch, n_outputs = 64, 3, 64, 32, 64
+    n_ctx, n_slots, n_batch, n_ubatch, n_outputs, tiled = 64, 3, 64, 32, 64, False
 
     def __init__(self, result: int) -> None:
         self.result = result

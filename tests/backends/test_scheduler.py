@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.llama_cpp.scheduler import CHECKPOINT_EVERY, MAX_OVERTAKEN, MIN_STEP
+from backends.llama_cpp.scheduler import CHECKPOINT_EVERY, MAX_OVERTAKEN, TILE
 from backends.llama_cpp.sequence import Sequence
 
 from .machine import ATTENTION, HYBRID, RECURRENT, WINDOW, Machine, expected, loads, play
@@ -19,9 +20,17 @@ from .machine import ATTENTION, HYBRID, RECURRENT, WINDOW, Machine, expected, lo
 )
 @pytest.mark.parametrize("ram", [0, 400, 1 << 20])
 @settings(max_examples=30, deadline=None)
-@given(load=loads, n_slots=st.integers(1, 4), idle=st.sampled_from([0, 20, 10**9]), forces=st.booleans())
-def test_any_load_on_a_small_pool_gives_every_sequence_its_own_text(kind, ram, load, n_slots, idle, forces) -> None:
-    machine = Machine(64, n_slots, kind, ram, idle)
+@given(
+    load=loads,
+    n_slots=st.integers(1, 4),
+    idle=st.sampled_from([0, 20, 10**9]),
+    forces=st.booleans(),
+    mixes=st.booleans(),
+)
+def test_any_load_on_a_small_pool_gives_every_sequence_its_own_text(
+    kind, ram, load, n_slots, idle, forces, mixes
+) -> None:
+    machine = Machine(64, n_slots, kind, ram, idle, mixes=mixes)
     machine.forces = forces
     for seq in play(machine, load):
         n = min(seq.request.max_tokens, 64 - seq.n_prompt)
@@ -45,7 +54,7 @@ def until(machine: Machine, condition: Callable[[], bool]) -> None:
     raise AssertionError("never happened")
 
 
-@pytest.mark.parametrize(("token_time", "chunk"), [(0.001, 128), (0.007, 70), (0.1, MIN_STEP - 1)])
+@pytest.mark.parametrize(("token_time", "chunk"), [(0.001, 128), (0.007, 70), (0.1, TILE - 1)])
 def test_a_long_prompt_goes_in_chunks_that_fit_a_step_s_budget(token_time: float, chunk: int) -> None:
     machine = Machine(4096, 4, token_time=token_time)
     (talker,) = machine.add([1] * 4, 200)
@@ -319,3 +328,26 @@ def test_forced_tokens_keep_to_the_budget_beside_others() -> None:
     for _ in range(3):
         machine.step()
     assert one.n_remaining == other.n_remaining == 1
+
+
+def test_prompts_and_decoding_take_turns_where_attention_works_in_tiles() -> None:
+    """At 4 ms a token and 0.5 s a turn, 64 tokens of a prompt fit beside a step of 3 that decode, 128 don't."""
+    machine = Machine(4096, 4, token_time=0.004, mixes=False)
+    talkers = [machine.add([i] * 5, 500)[0] for i in range(3)]
+    while not all(seq.n_generated for seq in talkers):
+        machine.step()
+    (long,) = machine.add([4] * 600, 5)
+    kinds = []
+    while not long.n_generated:
+        works = machine.step()
+        kinds.append({work.seq: work.n for work in works})
+    for prompt, decodes in itertools.pairwise(kinds):
+        assert (long in prompt) != (long in decodes)
+    assert all(set(kind) == set(talkers) for kind in kinds if long not in kind)
+    assert [kind[long] for kind in kinds if long in kind] == [64] * 9 + [24]
+
+
+def test_a_prompt_alone_takes_every_turn() -> None:
+    machine = Machine(4096, 4, token_time=0.001, mixes=False)
+    (long,) = machine.add([2] * 500, 5)
+    assert steps_to_the_first_token(machine, long) <= 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,10 @@ KEPT = 64
 LIMITS = LLParserLimits(step_lexer_fuel=50_000, max_lexer_states=50_000, verbose_errors=False)
 """What one grammar may cost: compiling takes half a second at most, memory 100 MB."""
 
+STACK = 64 * 2**20
+"""Bytes. llguidance recurses by the depth of a grammar: 8 MiB are used up by rules 1,200 deep, and with that the
+process; macOS gives threads half of one. Only what is used is taken from memory."""
+
 
 class Grammars:
     """Compiled in the background, so that a new one holds up nobody else."""
@@ -28,6 +33,7 @@ class Grammars:
         """`vocab`: a `llama_vocab`, which must outlive this; `ends`: its end-of-generation tokens. The tokenizer is
         made now, in the background: a second of work for a large vocabulary, some of it with Python's lock held."""
         self._n_vocab = int(C.llama_vocab_n_tokens(vocab))
+        threading.stack_size(STACK)  # of all threads from now on: masks recurse too
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="grammars")
         self._tokenizer = self._threads.submit(_tokenizer, vocab, self._n_vocab, list(ends))
         self._compiled: OrderedDict[str, Future[LLMatcher]] = OrderedDict()
