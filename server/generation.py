@@ -6,9 +6,8 @@ Routes are built on this. It knows text and stop strings, but neither HTTP nor O
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
-from typing import cast
 
 import msgspec
 
@@ -17,7 +16,6 @@ from backends.base import (
     BackendError,
     FinishReason,
     GenerateRequest,
-    GenerationEvent,
     PromptProgress,
     TokenChunk,
     TokenizerInfo,
@@ -75,9 +73,9 @@ class Generation:
         request: GenerateRequest,
         *,
         stop: Sequence[str] = (),
-        special: bool = False,
+        special: bool | Collection[int] = False,
     ) -> None:
-        """`special` renders control tokens as text."""
+        """`special` renders control tokens, all or these, as text."""
         self._backend = backend
         self._request = request
         strings = StopStrings(stop)
@@ -92,8 +90,7 @@ class Generation:
         Raises BackendError or a subclass of it.
         """
         self.timings.start()
-        source = cast("AsyncGenerator[GenerationEvent, None]", self._backend.generate(self._request))
-        async with aclosing(source):
+        async with aclosing(self._backend.generate(self._request)) as source:
             async for event in source:
                 if isinstance(event, PromptProgress):
                     self._count_prompt(event)
@@ -149,7 +146,7 @@ class _Choice:
     takes part in ends; it leaves when the text has been released to there.
     """
 
-    def __init__(self, index: int, info: TokenizerInfo, matcher: StopMatcher, special: bool) -> None:
+    def __init__(self, index: int, info: TokenizerInfo, matcher: StopMatcher, special: bool | Collection[int]) -> None:
         self.index = index
         self.count = 0
         self._pieces = info.pieces

@@ -10,10 +10,14 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from backends.base import Backend, ModelInfo
+from server.chat.dialect import Dialect
 from server.chat.template import ChatTemplate
-from server.errors import unavailable, unknown_model
+from server.errors import unavailable, unknown_model, unsupported
 from server.metrics import Metrics
 from server.observed_backend import ObservedBackend
+
+TEMPLATE_FOR_TOOLS = "tokenizer.chat_template.tool_use"
+"""The GGUF key of what Transformers calls a named template."""
 
 
 @dataclass(kw_only=True)
@@ -35,6 +39,8 @@ class AppState:
     sse_ping_interval: float = 5.0
     """Seconds between comments that keep a stream's connection open; 0: none."""
     metrics: Metrics = field(init=False)
+    _dialects: dict[str, Dialect] = field(init=False, default_factory=dict)
+    """By their templates' sources."""
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.model_names[0], lambda: self.backend)
@@ -46,6 +52,22 @@ class AppState:
         if not self.backend.ready:
             raise unavailable("The engine is restarting.")
         return ObservedBackend(self.backend, self.metrics)
+
+    def dialect(self, *, tools: bool = False) -> Dialect:
+        """Of the loaded model. `tools`: for a conversation with tools, for which some models have a template apart.
+
+        Raises a 400 if the model has no chat template.
+        """
+        if self.chat_template is None:
+            message = "This model's file has no chat template: start the server with --chat-template NAME or FILE."
+            raise unsupported(message, "messages")
+        template, backend = self.chat_template, self.loaded()
+        if tools and template.source == backend.model.chat_template:
+            source = backend.model.metadata.get(TEMPLATE_FOR_TOOLS, template.source)
+            template = ChatTemplate(source, template.special_tokens)
+        if template.source not in self._dialects:
+            self._dialects[template.source] = Dialect(template, backend.tokenizer.info)
+        return self._dialects[template.source]
 
     def check_model(self, name: str) -> None:
         """Raises a 404 for a model that isn't here."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -28,6 +28,16 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     """It knows the role `developer`."""
     string_arguments: bool = False
     """It takes a tool call's arguments as JSON text only, not as an object."""
+    system: bool = True
+    """It takes system messages."""
+    tools: bool = True
+    """It describes the tools that it is given."""
+    calls: bool = True
+    """It shows what tools were called with."""
+    content_of_calls: Literal["absent", "empty", "null"] = "absent"
+    """How it takes a message that is only calls."""
+    tools_as_list: bool = False
+    """It fails if there are no tools, unless that is an empty list."""
 
 
 def for_template(messages: Sequence[Message], style: Style) -> list[dict[str, Any]]:
@@ -39,15 +49,25 @@ def _message(message: Message, style: Style) -> dict[str, Any]:
     copy = {key: value for key, value in message.items() if value is not None}
     if copy.get("role") == "developer" and not style.developer:
         copy["role"] = "system"
+    if copy.get("role") == "assistant" and not copy.get("content"):
+        copy |= _no_content(copy, style)
     if "content" in copy:
         copy["content"] = _content(copy["content"], str(copy.get("role")), style)
     if copy.get("tool_calls"):
         copy["tool_calls"] = [_tool_call(call, style) for call in copy["tool_calls"]]
     reasoning = next((copy[field] for field in REASONING_FIELDS if field in copy), None)
-    if reasoning is not None:
-        copy["reasoning_content"] = reasoning
-        copy.setdefault("thinking", reasoning)
+    if reasoning is not None:  # in the order in which Transformers has them
+        copy = {"thinking": reasoning, **copy, "reasoning_content": reasoning}
     return copy
+
+
+def _no_content(message: Message, style: Style) -> dict[str, Any]:
+    """What a message without a text has in its place: templates rely on different things there."""
+    if not message.get("tool_calls"):
+        return {"content": message.get("refusal", "")}
+    if style.content_of_calls == "absent":
+        return {}
+    return {"content": "" if style.content_of_calls == "empty" else None}
 
 
 def _content(content: Any, role: str, style: Style) -> Any:

@@ -50,11 +50,11 @@ class ChatTemplate:
         """
         context = {
             **self.special_tokens,
-            "tools": tools,
+            "tools": [] if tools is None and self.style.tools_as_list else tools,
             "documents": documents,
             "add_generation_prompt": add_generation_prompt,
             **(variables or {}),
-            "messages": for_template(messages, self._style),
+            "messages": for_template(messages, self.style),
         }
         return self._run(context)
 
@@ -74,13 +74,14 @@ class ChatTemplate:
             raise ChatTemplateError(f"The chat template can't be compiled: {_describe(error)}") from error
 
     @cached_property
-    def _style(self) -> Style:
+    def style(self) -> Style:
+        """What it handles, found out at the first use: call it off the event loop. Raises ChatTemplateError."""
         self.check()
         return probe(self.source, lambda context: self._run({**self.special_tokens, **context}))
 
     def _run(self, context: dict[str, Any]) -> str:
         template = self._compiled
-        _environment.limit(RENDER_SECONDS)
+        _environment.begin(RENDER_SECONDS, context)
         try:
             return template.render(context)
         except Refused as error:

@@ -24,6 +24,7 @@ from server.sampling import sampling_params
 from server.schemas.native import NativeOptions
 from server.schemas.usage import progress_of
 from server.state import AppState
+from server.structured.content import completion_grammar
 from server.text.detokenizer import detokenize
 
 
@@ -69,10 +70,6 @@ class Run:
 
 def check(body: NativeOptions) -> None:
     """Raises a 400 for what can't be honoured."""
-    if body.grammar not in (None, ""):
-        raise unsupported("'grammar' is not supported yet.", "grammar")
-    if body.json_schema is not None:
-        raise unsupported("'json_schema' is not supported yet.", "json_schema")
     if body.lora:
         raise unsupported("'lora' is not supported by this server.", "lora")
     if body.post_sampling_probs:
@@ -87,7 +84,7 @@ def wanted_tokens(state: AppState, body: NativeOptions) -> int | None:
 
 
 async def prepare(state: AppState, backend: Backend, body: NativeOptions, prompts: Sequence[list[int]]) -> Run:
-    """Raises a 400 for a prompt that leaves no room in the context."""
+    """Raises a 400 for a prompt that leaves no room in the context, and for an output that can't be as it is to be."""
     # the biases' form is llama-server's, which `sampling_params` doesn't know
     sampling = await sampling_params(
         body.model_copy(update={"logit_bias": None}), backend.model.sampling_defaults, backend.tokenizer
@@ -95,6 +92,7 @@ async def prepare(state: AppState, backend: Backend, body: NativeOptions, prompt
     if body.logit_bias:
         by_id = {**sampling.logit_bias, **await biases(backend.tokenizer, body.logit_bias)}
         sampling = msgspec.structs.replace(sampling, logit_bias=by_id)
+    grammar = await completion_grammar(body)
     run_id = f"cmpl-{uuid.uuid4().hex}"
     wanted, n = wanted_tokens(state, body), body.completions
     run = Run(body, body.model or state.model_names[0], backend, sampling, [])
@@ -107,6 +105,7 @@ async def prepare(state: AppState, backend: Backend, body: NativeOptions, prompt
             n=n,
             logprobs=body.probabilities or None,
             cache_prompt=body.cache_prompt is not False,
+            grammar=grammar,
         )
         limits = [LineLimits(body.n_indent or 0, (body.t_max_predict_ms or 0) / 1000) for _ in range(n)]
         run.prompts.append(

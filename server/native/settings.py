@@ -70,11 +70,11 @@ def request_settings(request: NativeOptions, sampling: SamplingParams, drafters:
         "cache_prompt": request.cache_prompt is not False,
         "speculative.types": ",".join(drafters) or "none",
         **_ABSENT,
+        "grammar": request.grammar or "",
     }
 
 
 _ABSENT: dict[str, Any] = {
-    "grammar": "",
     "grammar_lazy": False,
     "grammar_triggers": [],
     "preserved_tokens": [],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,20 +11,21 @@ from starlette.routing import Route
 
 from server.body import read_body
 from server.connection import unless_gone
-from server.rendering import rendered
+from server.rendering import render
 from server.schemas.native import ApplyTemplateRequest
+from server.schemas.rules import check_conversation
 from server.state import state_of
+from server.toolset import toolset
 
 
 async def apply_template(request: Request) -> Response:
     state = state_of(request)
     body = await read_body(ApplyTemplateRequest, request, state.max_body_bytes)
+    check_conversation(body)
     state.loaded()
-    prompt = await unless_gone(
-        request,
-        rendered(state, body.messages, body.add_generation_prompt, body.chat_template_kwargs, body.tools),
-        state.deadline(),
-    )
+    dialect = state.dialect(tools=body.has_tools)
+    rendering = asyncio.to_thread(lambda: render(dialect, body, toolset(body)).prompt)
+    prompt = await unless_gone(request, rendering, state.deadline())
     return Response(msgspec.json.encode({"prompt": prompt}), media_type="application/json")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -13,13 +13,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from backends.base import FinishReason, GenerateRequest, PromptProgress
+from backends.base import GenerateRequest, PromptProgress
 from server import sse
 from server.body import read_body
+from server.chat_plan import ChatPlan, plan
 from server.connection import unless_gone
 from server.generation import Generation, TextDelta, TokenText
 from server.prompt import chat_tokens, prediction_tokens, room_for
-from server.rendering import rendered
+from server.routes.chat_message import Assembly
+from server.routes.chat_reply import Reply
 from server.sampling import sampling_params
 from server.schemas.chat import ChatCompletionRequest
 from server.schemas.chat_response import (
@@ -28,9 +30,10 @@ from server.schemas.chat_response import (
     ChatCompletionChunk,
     ChunkChoice,
     Delta,
-    ResponseMessage,
+    FinishReason,
+    FirstDelta,
 )
-from server.schemas.logprobs import ChatLogprobs, chat_logprobs
+from server.schemas.logprobs import chat_logprobs
 from server.schemas.rules import check_chat
 from server.schemas.usage import Usage, progress_of, usage
 from server.state import AppState, fingerprint, state_of
@@ -56,15 +59,17 @@ class _Chat:
 
     id: str
     body: ChatCompletionRequest
+    plan: ChatPlan
     generation: Generation
+    replies: list[Reply]
     fingerprint: str
     created: int
 
 
 async def _prepare(state: AppState, body: ChatCompletionRequest) -> _Chat:
     backend = state.loaded()
-    prompt = await rendered(state, body.messages, body.add_generation_prompt, body.chat_template_kwargs)
-    tokens = await chat_tokens(backend.tokenizer, prompt)
+    planned = await plan(state.dialect(tools=body.has_tools), body)
+    tokens = await chat_tokens(backend.tokenizer, planned.prompt)
     limit = body.completion_limit
     asked = limit is not None
     if not asked and body.n_predict is None:
@@ -77,29 +82,35 @@ async def _prepare(state: AppState, body: ChatCompletionRequest) -> _Chat:
         n=body.n or 1,
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         cache_prompt=body.cache_prompt is not False,
+        grammar=planned.grammar,
         prediction=await prediction_tokens(backend, body.prediction.text) if body.prediction else [],
     )
-    generation = Generation(backend, request, stop=body.stop_strings)
-    return _Chat(request.id, body, generation, fingerprint(backend.model), int(time.time()))
+    generation = Generation(backend, request, stop=body.stop_strings, special=planned.control_tokens)
+    replies = [Reply(planned) for _ in range(request.n)]
+    return _Chat(request.id, body, planned, generation, replies, fingerprint(backend.model), int(time.time()))
 
 
 async def _answer(chat: _Chat) -> ChatCompletion:
     """Run to the end and put the choices together."""
-    n = chat.body.n or 1
-    texts: list[list[str]] = [[] for _ in range(n)]
+    n = len(chat.replies)
+    answers = [Assembly() for _ in range(n)]
     tokens: list[list[TokenText]] = [[] for _ in range(n)]
     reasons: list[FinishReason] = ["stop"] * n
     async with aclosing(chat.generation.events()) as events:
         async for event in events:
-            if isinstance(event, TextDelta):
-                texts[event.index].append(event.text)
+            if not isinstance(event, TextDelta):
+                continue
+            reply = chat.replies[event.index]
+            answers[event.index].add(reply.take(event))
+            if chat.body.logprobs:
                 tokens[event.index] += event.tokens
-                reasons[event.index] = event.finish_reason or reasons[event.index]
+            if event.finish_reason is not None:
+                reasons[event.index] = reply.finish_reason(event)
     choices = [
         ChatChoice(
             index=index,
-            message=ResponseMessage(content="".join(texts[index])),
-            logprobs=_logprobs(chat.body, tokens[index]),
+            message=answers[index].message,
+            logprobs=chat_logprobs(tokens[index]) if chat.body.logprobs else None,
             finish_reason=reasons[index],
         )
         for index in range(n)
@@ -117,29 +128,40 @@ async def _answer(chat: _Chat) -> ChatCompletion:
 
 
 async def _chunks(chat: _Chat) -> AsyncGenerator[bytes, None]:
-    """Role chunks, content chunks, finish chunks, then the usage chunk if it was asked for."""
+    """Role chunks, chunks of what is said, finish chunks, then the usage chunk if it was asked for."""
     body, generation = chat.body, chat.generation
-    open_choices = body.n or 1
+    logprobs, timed = bool(body.logprobs), bool(body.timings_per_token)
+    open_choices = len(chat.replies)
+    untold: list[list[TokenText]] = [[] for _ in chat.replies]
+    """Tokens whose log-probabilities go with the choice's next chunk."""
     started = False
     async with aclosing(generation.events()) as events:
         async for event in events:
             if not started:
                 started = True
+                first = None if chat.plan.tools.callable else ""  # a message that is only calls has no content
                 for index in range(open_choices):
-                    yield _chunk(chat, ChunkChoice(index, Delta(role="assistant", content="", refusal=None)))
+                    yield _chunk(chat, ChunkChoice(index, FirstDelta(first)))
             if isinstance(event, PromptProgress):
                 if body.return_progress:
                     yield _chunk(chat, ChunkChoice(0, Delta()), progress=event)
                 continue
-            if event.text:
-                choice = ChunkChoice(event.index, Delta(content=event.text), _logprobs(body, event.tokens))
-                yield _chunk(chat, choice, timed=bool(body.timings_per_token))
+            index = event.index
+            reply, tokens = chat.replies[index], untold[index]
+            if logprobs:
+                tokens += event.tokens
+            for delta in reply.take(event):
+                choice = ChunkChoice(index, delta)
+                if tokens:
+                    choice.logprobs = chat_logprobs(tokens)
+                    tokens.clear()
+                yield _chunk(chat, choice, timed=timed)
             if event.finish_reason is not None:
                 open_choices -= 1
                 last = open_choices == 0 and not body.include_usage
-                # tokens without a text of their own: control tokens, and one whose end a stop string has cut off
-                logprobs = _logprobs(body, event.tokens) if event.tokens and not event.text else None
-                yield _chunk(chat, ChunkChoice(event.index, Delta(), logprobs, event.finish_reason), timed=last)
+                left = chat_logprobs(tokens) if tokens else None
+                choice = ChunkChoice(index, Delta(), left, reply.finish_reason(event))
+                yield _chunk(chat, choice, timed=last)
     if body.include_usage:
         yield _chunk(chat, None, timed=True)
 
@@ -165,8 +187,8 @@ def _chunk(
         chunk.timings = chat.generation.timings.as_dict()
     if progress is not None:
         chunk.prompt_progress = progress_of(progress, spent.prompt_tokens, chat.generation.timings.started)
-    if body.include_obfuscation and choice is not None and choice.delta.content:
-        chunk.obfuscation = sse.padding(choice.delta.content)
+    if body.include_obfuscation and choice is not None and (text := choice.delta.text):
+        chunk.obfuscation = sse.padding(text)
     return sse.event(chunk)
 
 
@@ -178,11 +200,8 @@ def _usage(chat: _Chat) -> Usage:
         spent.completion_tokens,
         spent.accepted_prediction_tokens,
         spent.rejected_prediction_tokens,
+        sum(reply.reasoning_tokens for reply in chat.replies),
     )
-
-
-def _logprobs(body: ChatCompletionRequest, tokens: Iterable[TokenText]) -> ChatLogprobs | None:
-    return chat_logprobs(tokens) if body.logprobs else None
 
 
 routes = [Route("/chat/completions", chat_completions, methods=["POST"])]

@@ -28,6 +28,7 @@ from server.schemas.logprobs import completion_logprobs
 from server.schemas.rules import check_completion
 from server.schemas.usage import Timings, Usage, progress_of, usage
 from server.state import AppState, fingerprint, state_of
+from server.structured.content import completion_grammar
 
 
 async def completions(request: Request) -> Response:
@@ -68,6 +69,7 @@ async def _prepare(state: AppState, body: CompletionRequest) -> _Run:
     backend = state.loaded()
     run_id = f"cmpl-{uuid.uuid4().hex}"
     sampling = await sampling_params(body, backend.model.sampling_defaults, backend.tokenizer)
+    grammar = await completion_grammar(body)
     limit = body.completion_limit
     asked = body.max_tokens is not None or (body.n_predict or -1) >= 0
     selects = body.candidates > (body.n or 1)
@@ -83,6 +85,7 @@ async def _prepare(state: AppState, body: CompletionRequest) -> _Run:
             logprobs=0 if body.logprobs is None and selects else body.logprobs,
             prompt_logprobs=body.logprobs if body.echo else None,
             cache_prompt=body.cache_prompt is not False,
+            grammar=grammar,
         )
         info = backend.tokenizer.info
         text, given = (prompt, tokens) if isinstance(prompt, str) else (None, prompt)

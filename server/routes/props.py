@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -10,6 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from backends.base import Backend
+from server.chat.template import ChatTemplateError
+from server.connection import unless_gone
 from server.errors import APIError
 from server.native.settings import request_settings
 from server.schemas.native import NativeOptions
@@ -19,7 +22,9 @@ from server.version import __version__
 
 async def props(request: Request) -> Response:
     state = state_of(request)
-    return Response(msgspec.json.encode(_props(state, state.loaded())), media_type="application/json")
+    backend = state.loaded()
+    chat = await unless_gone(request, asyncio.to_thread(_chat, state), state.deadline())
+    return Response(msgspec.json.encode(_props(state, backend) | chat), media_type="application/json")
 
 
 async def change_props(request: Request) -> Response:
@@ -47,12 +52,26 @@ def _props(state: AppState, backend: Backend) -> dict[str, Any]:
         "endpoint_slots": True,
         "endpoint_props": False,
         "endpoint_metrics": True,
-        "chat_template": "" if state.chat_template is None else state.chat_template.source,
-        "chat_template_caps": {},
         "bos_token": _text(info.pieces, info.bos),
         "eos_token": _text(info.pieces, info.eos),
         "build_info": f"paddock-{__version__} ({model.engine})",
         "is_sleeping": False,
+    }
+
+
+def _chat(state: AppState) -> dict[str, Any]:
+    """What is known of the chat template. Asking it what it can take is not for the event loop."""
+    if state.chat_template is None:
+        return {"chat_template": "", "chat_template_caps": {}, "chat_format": None}
+    dialect = state.dialect()
+    try:
+        caps = dialect.abilities()
+    except ChatTemplateError:
+        caps = {}
+    return {
+        "chat_template": state.chat_template.source,
+        "chat_template_caps": caps,
+        "chat_format": dialect.own_format.format.name,
     }
 
 

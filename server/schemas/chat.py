@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag
 from pydantic_core import PydanticCustomError
 
+from server.schemas.conversation import ConversationFields
 from server.schemas.generation import GenerationFields
-from server.schemas.json_types import Body, Integer, Omissible, TextOrList
-from server.schemas.messages import Message, TextPart
-from server.schemas.tools import FunctionCallChoice, LegacyFunction, ResponseFormat, Tool, ToolChoice
+from server.schemas.json_types import INT32_MAX, Body, Integer, Omissible, TextOrList
+from server.schemas.messages import TextPart
+from server.schemas.tools import ResponseFormat
 
 MAX_METADATA = 16
 
@@ -26,6 +27,7 @@ MetadataKey = Annotated[str, StringConstraints(max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], BeforeValidator(_few)]
 AtLeastOne = Annotated[Integer, Field(ge=1)]
+Budget = Annotated[Integer, Field(ge=-1, le=INT32_MAX)]
 
 
 class CustomVoice(Body):
@@ -92,21 +94,15 @@ class PromptCacheOptions(Body):
     mode: Omissible[Literal["implicit", "explicit"]] = None
 
 
-class ChatCompletionRequest(GenerationFields):
+class ChatCompletionRequest(GenerationFields, ConversationFields):
     """OpenAI's CreateChatCompletionRequest, and llama-server's additions."""
 
-    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
     max_tokens: AtLeastOne | None = None
     max_completion_tokens: AtLeastOne | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
 
     response_format: Omissible[ResponseFormat] = None
-    tools: Omissible[Annotated[list[Tool], Field(fail_fast=True)]] = None
-    tool_choice: Omissible[ToolChoice] = None
-    parallel_tool_calls: Omissible[bool] = None
-    functions: Omissible[Annotated[list[LegacyFunction], Field(min_length=1, max_length=128, fail_fast=True)]] = None
-    function_call: Omissible[FunctionCallChoice] = None
 
     modalities: Annotated[list[Literal["text", "audio"]], Field(fail_fast=True)] | None = None
     audio: Audio | None = None
@@ -115,7 +111,6 @@ class ChatCompletionRequest(GenerationFields):
 
     # accepted; no effect on the text (on speed: prediction)
     prediction: Prediction | None = None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
     metadata: Metadata | None = None
     store: bool | None = None
@@ -126,8 +121,15 @@ class ChatCompletionRequest(GenerationFields):
     prompt_cache_options: Omissible[PromptCacheOptions] = None
 
     # llama-server's own
-    chat_template_kwargs: dict[str, Any] | None = None
-    add_generation_prompt: bool | None = None
+    reasoning_format: Literal["none", "auto", "deepseek"] | None = None
+    reasoning_budget_tokens: Budget | None = None
+    thinking_budget_tokens: Budget | None = None
+
+    @property
+    def thinking_budget(self) -> int | None:
+        """Tokens that thinking may take; None: any number."""
+        budget = self.thinking_budget_tokens if self.reasoning_budget_tokens is None else self.reasoning_budget_tokens
+        return None if budget == -1 else budget
 
     @property
     def completion_limit(self) -> int | None:

@@ -10,17 +10,44 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from backends.base import FinishReason
 from server.schemas.logprobs import ChatLogprobs
 from server.schemas.usage import PromptProgress, Timings, Usage
 
+FinishReason = Literal["stop", "length", "tool_calls", "function_call"]
+
+
+class FunctionText(msgspec.Struct, omit_defaults=True):
+    """A call of a function, or in a stream more of one: then the name comes first, and only once."""
+
+    name: str | UnsetType = UNSET
+    arguments: str | UnsetType = UNSET
+
+
+class CustomText(msgspec.Struct, omit_defaults=True):
+    """The same of a custom tool."""
+
+    name: str | UnsetType = UNSET
+    input: str | UnsetType = UNSET
+
+
+class ToolCall(msgspec.Struct, omit_defaults=True):
+    id: str
+    type: str
+    function: FunctionText | UnsetType = UNSET
+    custom: CustomText | UnsetType = UNSET
+
 
 class ResponseMessage(msgspec.Struct):
-    content: str
+    content: str | None
     role: Literal["assistant"] = "assistant"
     refusal: None = None
     annotations: tuple[()] = ()
     audio: None = None
+    tool_calls: list[ToolCall] | UnsetType = UNSET
+    function_call: FunctionText | UnsetType = UNSET
+    reasoning_content: str | UnsetType = UNSET
+    reasoning: str | UnsetType = UNSET
+    """The same: some clients know it under this name."""
 
 
 class ChatChoice(msgspec.Struct):
@@ -44,10 +71,69 @@ class ChatCompletion(msgspec.Struct, kw_only=True):
     timings: Timings
 
 
-class Delta(msgspec.Struct, omit_defaults=True):
-    role: Literal["assistant"] | UnsetType = UNSET
-    content: str | UnsetType = UNSET
-    refusal: UnsetType | None = UNSET
+class ToolCallDelta(msgspec.Struct, omit_defaults=True):
+    """More of call `index`; its first has the id, the type and the name."""
+
+    index: int
+    id: str | UnsetType = UNSET
+    type: str | UnsetType = UNSET
+    function: FunctionText | UnsetType = UNSET
+    custom: CustomText | UnsetType = UNSET
+
+
+class Delta(msgspec.Struct):
+    """What a message grows by: nothing, as it is. Nearly every token has one, so each kind has its own fields only."""
+
+    @property
+    def text(self) -> str:
+        """The part of the answer, names and ids aside."""
+        return ""
+
+
+class FirstDelta(Delta):
+    content: str | None
+    role: Literal["assistant"] = "assistant"
+    refusal: None = None
+
+
+class ContentDelta(Delta):
+    content: str
+
+    @property
+    def text(self) -> str:
+        return self.content
+
+
+class ReasoningDelta(Delta):
+    reasoning_content: str
+    reasoning: str
+    """The same."""
+
+    @property
+    def text(self) -> str:
+        return self.reasoning
+
+
+class ToolCallsDelta(Delta):
+    tool_calls: list[ToolCallDelta]
+
+    @property
+    def text(self) -> str:
+        return "".join(_written(call.function or call.custom) for call in self.tool_calls)
+
+
+class FunctionCallDelta(Delta):
+    function_call: FunctionText
+
+    @property
+    def text(self) -> str:
+        return _written(self.function_call)
+
+
+def _written(call: FunctionText | CustomText | UnsetType) -> str:
+    if isinstance(call, UnsetType):
+        return ""
+    return (call.arguments if isinstance(call, FunctionText) else call.input) or ""
 
 
 class ChunkChoice(msgspec.Struct):

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, Tag
 
 from server.schemas.json_types import INT32_MAX, Body, Integer, Omissible, text_or_list
 from server.schemas.samplers import SamplerFields
+from server.schemas.structure import StructureFields
 
 MAX_STOP_STRINGS = 64
 MAX_STOP_LENGTH = 1024
@@ -22,7 +23,7 @@ class StreamOptions(Body):
     include_obfuscation: Omissible[bool] = None
 
 
-class GenerationFields(SamplerFields):
+class GenerationFields(SamplerFields, StructureFields):
     """Absent or null: the default, unless the field can't be null."""
 
     model: str
@@ -39,9 +40,7 @@ class GenerationFields(SamplerFields):
     return_progress: bool | None = None
     sse_ping_interval: Annotated[Integer, Field(ge=-1, le=INT32_MAX)] | None = None
 
-    # llama-server's and vLLM's own that need a constrained or changed model: refused, so that nobody relies on them
-    grammar: Any = None
-    json_schema: Any = None
+    # llama-server's own that need another model, or candidates after sampling: refused, so that nobody relies on them
     lora: Any = None
     post_sampling_probs: Any = None
 

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 from pydantic import Field, PlainValidator, Tag
 from pydantic_core import PydanticCustomError
 
+from server.schemas.conversation import ConversationFields
 from server.schemas.generation import MAX_STOP_STRINGS, StopString
 from server.schemas.json_types import FLOAT32_MAX, INT32_MAX, Body, Integer, Number, text_or_list
-from server.schemas.messages import Message
 from server.schemas.samplers import MAX_LOGIT_BIASES, Count, SamplerFields
+from server.schemas.structure import StructureFields
 
 MAX_PROMPTS = 1024
 MAX_PROBS = 1024
@@ -91,7 +92,7 @@ Limit = Annotated[Integer, Field(ge=-1, le=INT32_MAX)]
 """A number of tokens; -1: no limit."""
 
 
-class NativeOptions(SamplerFields):
+class NativeOptions(SamplerFields, StructureFields):
     """What `/completion` and `/infill` share. Null or absent: the default."""
 
     temperature: Number | None = None
@@ -126,9 +127,7 @@ class NativeOptions(SamplerFields):
     backend_sampling: bool | None = None
     verbose: bool | None = None
 
-    # they need a constrained or changed model, or candidates after sampling: refused, so that nobody relies on them
-    grammar: Any = None
-    json_schema: Any = None
+    # they need another model, or candidates after sampling: refused, so that nobody relies on them
     lora: Any = None
     post_sampling_probs: Any = None
 
@@ -198,10 +197,5 @@ class DetokenizeRequest(Body):
     tokens: Annotated[list[Annotated[int, Field(ge=0, le=INT32_MAX)]], Field(fail_fast=True)]
 
 
-class ApplyTemplateRequest(Body):
+class ApplyTemplateRequest(ConversationFields):
     """`POST /apply-template`: what of a chat request the template sees."""
-
-    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
-    tools: Annotated[list[dict[str, Any]], Field(fail_fast=True)] | None = None
-    add_generation_prompt: bool | None = None
-    chat_template_kwargs: dict[str, Any] | None = None

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from server.errors import invalid, unsupported
 from server.schemas.chat import ChatCompletionRequest
 from server.schemas.completion import MAX_PROMPTS, CompletionRequest
+from server.schemas.conversation import ConversationFields
 from server.schemas.generation import GenerationFields
 from server.schemas.messages import AssistantMessage, Message, UserMessage
+from server.schemas.tool_rules import check_tools
 
 _MEDIA = {"image_url": "images", "input_audio": "audio", "file": "files"}
 
@@ -18,8 +20,16 @@ def check_chat(request: ChatCompletionRequest) -> None:
     _check_shared(request)
     if request.top_logprobs is not None and not request.logprobs:
         raise invalid("'top_logprobs' is only allowed when 'logprobs' is true.", "top_logprobs")
-    _refuse_structure(request)
+    check_conversation(request)
     _refuse_services(request)
+
+
+def check_conversation(request: ConversationFields) -> None:
+    """Raises a 400 for what no chat template can be told."""
+    check_tools(request)
+    _check_continuation(request)
+    if not isinstance((request.chat_template_kwargs or {}).get("enable_thinking"), bool | None):
+        raise invalid("'enable_thinking' must be true or false.", "chat_template_kwargs.enable_thinking")
     _refuse_media(request.messages)
 
 
@@ -40,23 +50,22 @@ def check_completion(request: CompletionRequest) -> None:
 def _check_shared(request: GenerationFields) -> None:
     if request.stream_options is not None and not request.stream:
         raise invalid("'stream_options' is only allowed when 'stream' is true.", "stream_options")
-    for name in ("grammar", "json_schema", "lora", "post_sampling_probs"):
+    for name in ("lora", "post_sampling_probs"):
         if getattr(request, name):
             raise unsupported(f"'{name}' is not supported by this server.", name)
 
 
-def _refuse_structure(request: ChatCompletionRequest) -> None:
-    if request.response_format is not None and request.response_format.type != "text":
-        kind = request.response_format.type
-        raise unsupported(f"'response_format' '{kind}' is not supported yet: only 'text' is.", "response_format")
-    if request.tools:
-        raise unsupported("'tools' are not supported yet.", "tools")
-    if request.tool_choice not in (None, "none", "auto"):
-        raise invalid("'tool_choice' needs 'tools', which are not supported yet.", "tool_choice")
-    if request.functions:
-        raise unsupported("'functions' are not supported yet.", "functions")
-    if request.function_call not in (None, "none", "auto"):
-        raise invalid("'function_call' needs 'functions', which are not supported yet.", "function_call")
+def _check_continuation(request: ConversationFields) -> None:
+    """Of a last message that is to be continued."""
+    if not request.continue_final_message:
+        return
+    last, param = request.messages[-1], "continue_final_message"
+    if request.add_generation_prompt:
+        raise invalid("'add_generation_prompt' and 'continue_final_message' exclude each other.", param)
+    if not isinstance(last, AssistantMessage):
+        raise invalid("Only a last message from the assistant can be continued.", param)
+    if last.tool_calls or last.function_call:
+        raise invalid("A message with tool calls can't be continued.", param)
 
 
 def _refuse_services(request: ChatCompletionRequest) -> None:

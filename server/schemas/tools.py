@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from server.schemas.json_types import Body, Omissible
 
+MAX_TOOLS = 1024
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+
 
 class FunctionDefinition(Body):
-    name: str
+    """Properties that OpenAI does not have are kept: chat templates read some."""
+
+    model_config = ConfigDict(extra="allow")
+    name: Name
     description: Omissible[str] = None
     parameters: Omissible[dict[str, Any]] = None
     strict: bool | None = None
@@ -38,7 +45,7 @@ class GrammarToolFormat(Body):
 
 
 class CustomToolDefinition(Body):
-    name: str
+    name: Name
     description: Omissible[str] = None
     format: Omissible[Annotated[TextToolFormat | GrammarToolFormat, Field(discriminator="type")]] = None
 
@@ -54,7 +61,7 @@ Tool = Annotated[FunctionTool | CustomTool, Field(discriminator="type")]
 class LegacyFunction(Body):
     """An entry of the deprecated `functions`."""
 
-    name: str
+    name: Name
     description: Omissible[str] = None
     parameters: Omissible[dict[str, Any]] = None
 

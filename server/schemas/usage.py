@@ -32,7 +32,12 @@ class Usage(msgspec.Struct):
 
 
 def usage(
-    prompt_tokens: int, cached_tokens: int, completion_tokens: int, accepted: int = 0, rejected: int = 0
+    prompt_tokens: int,
+    cached_tokens: int,
+    completion_tokens: int,
+    accepted: int = 0,
+    rejected: int = 0,
+    reasoning: int = 0,
 ) -> Usage:
     """OpenAI's `usage`. A prompt counts once, however many choices continue it."""
     return Usage(
@@ -41,7 +46,9 @@ def usage(
         total_tokens=prompt_tokens + completion_tokens,
         prompt_tokens_details=PromptTokensDetails(cached_tokens=cached_tokens),
         completion_tokens_details=CompletionTokensDetails(
-            accepted_prediction_tokens=accepted, rejected_prediction_tokens=rejected
+            reasoning_tokens=reasoning,
+            accepted_prediction_tokens=accepted,
+            rejected_prediction_tokens=rejected,
         ),
     )
 

@@ -8,7 +8,7 @@ are split. Pieces are joined as they are: like llama-server, a leading space of 
 from __future__ import annotations
 
 from codecs import utf_8_decode
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from backends.base import TokenizerInfo
 
@@ -18,10 +18,14 @@ class Detokenizer:
 
     __slots__ = ("_hidden", "_partial", "_pieces")
 
-    def __init__(self, info: TokenizerInfo, *, special: bool = False) -> None:
-        """`special`: render control tokens as their markup, instead of as nothing."""
+    def __init__(self, info: TokenizerInfo, *, special: bool | Collection[int] = False) -> None:
+        """`special`: render control tokens, all or these, as their markup, instead of as nothing."""
         self._pieces = info.pieces
-        self._hidden: frozenset[int] = frozenset() if special else info.control_tokens
+        self._hidden: frozenset[int]
+        if isinstance(special, bool):
+            self._hidden = frozenset() if special else info.control_tokens
+        else:
+            self._hidden = info.control_tokens.difference(special)
         self._partial = b""
 
     @property

@@ -34,6 +34,11 @@ class ChatFormat(msgspec.Struct, frozen=True):
     thinking: Thinking | None
     """None: its template shows none. A block that the model opens all the same is read as one."""
 
+    @property
+    def thinks(self) -> bool:
+        """Whether its models are known to think."""
+        return self.thinking is not None or self.format.has_thinking
+
     def tokens(self, *, tools: bool) -> frozenset[str]:
         """Texts that may be control tokens, and that the parser must then be given; `tools`: if it is to read calls."""
         thinking = self.thinking or THINK
@@ -60,14 +65,16 @@ class ChatFormat(msgspec.Struct, frozen=True):
         prompt: str,
         token_ids: Mapping[str, int],
         content: str | None = None,
+        budget: int | None = None,
     ) -> str | None:
         """The grammar that a message must follow, for llguidance; None if it is free.
 
         `token_ids`: the markers that are single tokens. `content`: the body of a Lark rule for the answer
-        (`%json {…}`), if that isn't free; it begins after thinking. Raises GrammarTooLarge.
+        (`%json {…}`), if that isn't free; it begins after thinking. `budget`: tokens that thinking may take, None
+        being any number. Raises GrammarTooLarge or LimitNotEnforceable.
         """
         usable = choice.among(tools)
-        if not usable and content is None:
+        if not usable and content is None and (budget is None or not self.thinks):
             return None
         plan = Plan(
             tools=usable,
@@ -76,6 +83,7 @@ class ChatFormat(msgspec.Struct, frozen=True):
             thinking=self.thinking,
             prompt=prompt,
             content=content,
+            budget=budget,
         )
         names = self.tokens(tools=bool(usable))
         grammar = Grammar({text: token_ids[text] for text in sorted(names) if text in token_ids})

@@ -135,12 +135,12 @@ def _write_value(grammar: Grammar, elements: Elements, tool: Tool, name: str) ->
         texts = (value if isinstance(value, str) else json.dumps(value) for value in listed)
         values = grammar.rule("value", " | ".join(map(quoted, texts)))
     else:
-        return _write_text(grammar, elements)
+        return _write_text(grammar, elements, schema.whole_pattern(argument))
     return f"{values} {grammar.literal(_end(elements))} {_space(elements)}"
 
 
-def _write_text(grammar: Grammar, elements: Elements) -> str:
-    return f"{grammar.until(_end(elements))} {_space(elements)}"
+def _write_text(grammar: Grammar, elements: Elements, pattern: str | None = None) -> str:
+    return f"{grammar.until(_end(elements), pattern=pattern)} {_space(elements)}"
 
 
 def _end(elements: Elements) -> str:

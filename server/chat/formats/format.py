@@ -45,6 +45,8 @@ class Plan(msgspec.Struct, frozen=True):
     prompt: str
     content: str | None = None
     """The body of a grammar rule for the answer, where that isn't free."""
+    budget: int | None = None
+    """How many tokens a block of thinking may have."""
 
 
 class Format(ABC):
@@ -58,6 +60,9 @@ class Format(ABC):
     tokens, the parser must be given their text, and constraints must name the tokens."""
     tokens_without_tools: ClassVar[Texts] = ()
     """Those of them that matter even in messages without tools."""
+
+    has_thinking: ClassVar[bool] = False
+    """Thinking is a part of the format itself."""
 
     def recognises(self, template: str) -> bool:
         return any(all(sign in template for sign in signs) for signs in self.signs)

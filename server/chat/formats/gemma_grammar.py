@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from server.chat.formats.grammar import Grammar, quoted
-from server.chat.formats.schema import Schema, choices, resolved, types
+from server.chat.formats.schema import Schema, choices, resolved, types, whole_pattern
 
 _DEEPEST = 8
 """Nesting for which the schema is followed; below it any value will do."""
@@ -19,6 +19,7 @@ def write_object(grammar: Grammar, schema: Schema, quote: str, *, strict: bool) 
 class _Values:
     def __init__(self, grammar: Grammar, quote: str, root: Schema, *, strict: bool) -> None:
         self._grammar = grammar
+        self._mark = quote
         self._quote = grammar.literal(quote)
         self._string = f"{self._quote} {grammar.until(quote)}"
         self._root = root
@@ -49,6 +50,8 @@ class _Values:
     def _of_type(self, kind: str, schema: Schema, depth: int) -> str:
         listed = choices(schema)
         if kind == "string":
+            if listed is None and (pattern := whole_pattern(schema)) is not None:
+                return f"{self._quote} {self._grammar.until(self._mark, pattern=pattern)}"
             if listed is None:
                 return self._string
             return " | ".join(f"{self._quote} {quoted(str(value))} {self._quote}" for value in listed)

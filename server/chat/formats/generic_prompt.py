@@ -28,10 +28,13 @@ def with_tools(
 ) -> list[dict[str, Any]]:
     """The conversation for a template without tools.
 
-    `tools` are descriptions as OpenAI's requests have them. `system_role`: the template takes system messages; else
+    `tools` are descriptions as OpenAI's requests have them; without any, only calls in the conversation become ordinary
+    messages. `system_role`: the template takes system messages; else
     what belongs there goes before the first user message.
     """
     spoken = [_spoken(message) for message in messages]
+    if not tools:
+        return _joined(spoken)
     described = _INSTRUCTIONS.format(tools="\n".join(_description(tool) for tool in tools))
     first = spoken[0] if spoken else None
     if first is not None and first["role"] in ("system", "developer"):

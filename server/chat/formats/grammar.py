@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from llguidance import regex_to_lark
+
 FREE = "TEXT"
 """Any text without control tokens."""
 SPACE = "SPACE?"
@@ -22,7 +24,7 @@ TEXT: /(.|\n)*/
 SPACE: /[ \t\n]{1,2}/
 """
 
-SEPARATORS = {"item_separator": ", ?", "key_separator": ": ?", "whitespace_flexible": False}
+SEPARATORS = {"item_separator": ", ?", "key_separator": ": ?", "whitespace_flexible": False, "coerce_one_of": True}
 """JSON as models write it in one line; whitespace without bounds is where small models get lost."""
 
 
@@ -32,6 +34,10 @@ LARGEST = 4 * 2**20
 
 class GrammarTooLarge(ValueError):
     """The tools' schemas make too much of a grammar."""
+
+
+class LimitNotEnforceable(ValueError):
+    """Text is to have no more than so many tokens, and no token ends it."""
 
 
 class Grammar:
@@ -63,12 +69,24 @@ class Grammar:
         """Exactly this."""
         return _body(self._parts(text))
 
-    def until(self, marker: str) -> str:
-        """A rule for free text that ends with the first `marker`."""
+    def until(self, marker: str, limit: int | None = None, pattern: str | None = None) -> str:
+        """A rule for free text that ends with the first `marker`.
+
+        `limit`: tokens, after which the marker must come. Raises LimitNotEnforceable. `pattern`: a regular expression
+        that all of the text must match.
+        """
+        text = r"(.|\n)*" if pattern is None else f"({regex_to_lark(pattern, '')})"
         spelled, rest = self._head(marker)
+        if limit == 0:
+            return self.rule("until", self.literal(marker))
+        if limit is not None and spelled:
+            raise LimitNotEnforceable("Where thinking ends is plain text to this model: its length can't be limited.")
+        if limit is not None:
+            limited = self.rule("limited", FREE, f"[max_tokens={limit}]")
+            return self.rule("until", f"{limited} {rest}")
         if rest:
-            return self.rule("until", f"/(.|\\n)*{regex(spelled)}/ {rest}")
-        return self.rule("until", f"/(.|\\n)*{regex(spelled)}/", "[lazy]")
+            return self.rule("until", f"/{text}{regex(spelled)}/ {rest}")
+        return self.rule("until", f"/{text}{regex(spelled)}/", "[lazy]")
 
     def opening(self, marker: str, *, free: bool) -> str:
         """A rule for `marker`, whitespace before it allowed, where something else may come in its place.

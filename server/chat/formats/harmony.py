@@ -35,6 +35,7 @@ class Harmony(Format):
     signs = (("<|channel|>", "<|message|>", "<|start|>"),)
     tokens = (START, CHANNEL, MESSAGE, CONSTRAIN, END, CALL, RETURN)
     tokens_without_tools = tokens
+    has_thinking = True
 
     def read_message(self, reading: Reading) -> Steps[None]:
         reader, out = reading.reader, reading.out
@@ -92,7 +93,7 @@ class Harmony(Format):
 
     def write_message(self, grammar: Grammar, plan: Plan) -> str:
         channel, message = grammar.literal(CHANNEL), grammar.literal(MESSAGE)
-        thought = grammar.rule("thought", f'{channel} "analysis" {message} {grammar.until(END)}')
+        thought = grammar.rule("thought", f'{channel} "analysis" {message} {grammar.until(END, plan.budget)}')
         spoken = grammar.rule("spoken", f'{channel} "commentary" {message} {grammar.until(END)}')
         ways = [self._write_call(grammar, tool) for tool in plan.tools]
         if not plan.required:

@@ -13,6 +13,7 @@ class Markers:
     def __init__(self, texts: Iterable[str]) -> None:
         texts = list(texts)
         self._pattern = re.compile("|".join(map(re.escape, texts))) if texts else None
+        self._first = re.compile(f"[{re.escape(''.join({text[0] for text in texts}))}]") if texts else None
         self._starts = {text[:length] for text in texts for length in range(1, len(text))}
         self._longest_start = max(map(len, texts), default=1) - 1
 
@@ -23,10 +24,11 @@ class Markers:
 
     def held(self, text: str, at: int) -> int:
         """How many characters at the text's end may be the start of a marker that is not yet complete."""
-        for length in range(min(self._longest_start, len(text) - at), 0, -1):
-            if text[-length:] in self._starts:
-                return length
-        return 0
+        end = len(text)
+        found = self._first.search(text, max(at, end - self._longest_start)) if self._first else None
+        if found is None:
+            return 0
+        return next((end - start for start in range(found.start(), end) if text[start:] in self._starts), 0)
 
 
 @lru_cache(maxsize=256)

@@ -31,6 +31,11 @@ class _Text:
         self.shown = True
         return shown
 
+    def release(self) -> str:
+        """The whitespace held behind text that was shown: no block can follow that it could belong to."""
+        released, self.held = (self.held, "") if self.shown else ("", self.held)
+        return released
+
 
 class Output:
     """What is said commits the reader: it is not read again."""
@@ -48,6 +53,8 @@ class Output:
         self.thinking = False
         self.fresh = True
         """No content since the start or the last block."""
+        self.settled = False
+        """All that follows is content, whatever it says."""
 
     @property
     def at_line_start(self) -> bool:
@@ -61,9 +68,16 @@ class Output:
 
     def content(self, text: str) -> None:
         self._reader.commit()
-        if shown := self._content.add(text):
+        shown = self._content.add(text)
+        if self.settled:
+            shown += self._content.release()
+        if shown:
             self.fresh = False
             self._say(ContentText, shown)
+
+    def settle(self) -> None:
+        """Nothing but content can follow, so nothing needs to be held back."""
+        self.settled = True
 
     def reasoning(self, text: str) -> None:
         self._reader.commit()

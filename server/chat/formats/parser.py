@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from server.chat.formats.events import Event
+from server.chat.formats.events import ContentText, Event
 from server.chat.formats.output import Output
 from server.chat.formats.reader import Reader, Steps
 
@@ -20,7 +20,19 @@ class MessageParser:
         self._output = Output(self._reader)
         self._steps = read(self._reader, self._output)
 
+    @property
+    def settled(self) -> bool:
+        """Whether all that follows is content, as it is: it needn't be parsed any more."""
+        return self._output.settled
+
+    @property
+    def thinking(self) -> bool:
+        """Whether the text so far ends inside a block of thinking."""
+        return self._output.thinking
+
     def feed(self, text: str) -> list[Event]:
+        if self._output.settled:
+            return [ContentText(text)] if text else []
         self._reader.push(text)
         next(self._steps, None)
         return self._output.drain()

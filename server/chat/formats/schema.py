@@ -6,6 +6,7 @@ only, and no part is looked at twice for one answer.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ Schema = Mapping[str, Any]
 
 _DEFINITIONS = ("$defs", "definitions")
 _REFERENCES = tuple(f"#/{key}/" for key in _DEFINITIONS)
+_WHOLE = re.compile(r"\^\(\?:(.*)\)\$", re.DOTALL)
+"""As `custom.py` has it."""
 _DEEPEST = 20
 """References that are followed, one after another."""
 
@@ -66,6 +69,12 @@ def choices(schema: Schema) -> list[Any] | None:
         return [schema["const"]]
     values = schema.get("enum")
     return values if isinstance(values, list) else None
+
+
+def whole_pattern(schema: Schema) -> str | None:
+    """The regular expression for all of a text, if the schema has one in the form that we write ourselves."""
+    found = _WHOLE.fullmatch(pattern) if isinstance(pattern := schema.get("pattern"), str) else None
+    return found[1] if found else None
 
 
 def resolved(schema: Schema, root: Schema) -> Schema:

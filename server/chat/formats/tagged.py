@@ -43,7 +43,8 @@ class TaggedFormat(Format):
 
     def read_message(self, reading: Reading) -> Steps[None]:
         reader, out, thinking = reading.reader, reading.out, reading.thinking
-        stops = markers(*self._stops(reading))
+        texts = self._stops(reading)
+        stops = markers(*texts)
         if thinking.opened_by(reading.prompt):
             yield from self._read_thinking(reading)
         while True:
@@ -52,6 +53,8 @@ class TaggedFormat(Format):
                 marker = yield from reader.literal(thinking.open, thinking.close)
             else:
                 marker = None
+            if marker is None and not texts:
+                out.settle()
             marker = marker or (yield from reader.until(stops, out.content))
             if marker is None:
                 return
@@ -113,10 +116,10 @@ class TaggedFormat(Format):
         if thinking is None:
             return body
         if thinking.opened_by(plan.prompt):
-            return f"{grammar.until(thinking.close)} {body}"
+            return f"{grammar.until(thinking.close, plan.budget)} {body}"
         free = plan.content is None and not plan.required
         opening = grammar.opening(thinking.open, free=free)
-        thought = grammar.rule("thought", f"{opening} {grammar.until(thinking.close)}")
+        thought = grammar.rule("thought", f"{opening} {grammar.until(thinking.close, plan.budget)}")
         return f"{thought}? {body}"
 
     def _write_body(self, grammar: Grammar, plan: Plan, *, many: bool) -> str:

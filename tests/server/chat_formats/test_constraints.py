@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from server.chat.formats.chat_format import ChatFormat
+from server.chat.formats.custom import custom_tool
+from server.chat.formats.grammar import LimitNotEnforceable
 from server.chat.formats.tools import Tool, ToolChoice
 from tests.server.chat_formats.test_transcripts import CASES, transcript
 from tests.server.chat_formats.writers import BY_NAME, TOOLS, WRITTEN, Calls, Written
@@ -253,3 +255,53 @@ def test_many_tools() -> None:
         written = BY_NAME[name]
         call = written.calls([("function_77", {"city": "Oslo", "days": 3})])
         assert verdict(written, call, AUTO, tools=tools) == "yes"
+
+
+@formats
+@pytest.mark.parametrize("opened", [False, True], ids=["", "opened"])
+def test_a_budget_for_thinking(written: Written, opened: bool) -> None:
+    chat = ChatFormat(written.format, written.thinking)
+    if not chat.thinks or (opened and written.thinking is None):
+        return
+    start, end = "<|channel|>analysis<|message|>", "<|end|><|start|>assistant"
+    if written.thinking is not None:
+        start, end = written.thinking.open, written.thinking.close
+    prompt = f"assistant\n{start}\n" if opened else written.prompt
+    begin = "" if opened else start
+    answer = written.content("Hello")
+    vocabulary = bytes_and(*sorted(chat.tokens(tools=True)))
+
+    def judged(thought: str, budget: int, tools: Sequence[Tool]) -> str:
+        grammar = chat.constraint(tools, AUTO, prompt, vocabulary.ids, budget=budget)
+        assert grammar is not None
+        matcher = compiled(vocabulary, grammar).deep_copy()  # llguidance takes nothing back from limited text
+        ids = vocabulary.encode(begin + thought)
+        taken = matcher.try_consume_tokens(ids)
+        return "yes" if taken == len(ids) and matcher.is_accepting() else "no" if taken < len(ids) else "unfinished"
+
+    for tools in ([], TOOLS):
+        assert judged("Hm, so.\n" + end + answer, 40, tools) == "yes"
+        assert judged("Hm, so, and on", 40, tools) == "unfinished"
+        assert judged("x" * 50, 40, tools) == "no"
+        assert judged("x" * 40 + end + answer, 40, tools) == "yes"
+        assert judged(end + answer, 0, tools) == "yes"
+        assert judged("xx", 0, tools) == "no"
+
+
+def test_a_budget_needs_a_token_that_ends_thinking() -> None:
+    chat = ChatFormat(BY_NAME["hermes"].format, BY_NAME["hermes"].thinking)
+    assert chat.constraint([], AUTO, "", {}, budget=0) is not None
+    with pytest.raises(LimitNotEnforceable):
+        chat.constraint([], AUTO, "", {}, budget=5)
+    assert ChatFormat(BY_NAME["hermes"].format, None).constraint([], AUTO, "", {}, budget=5) is None
+
+
+@formats
+@control
+def test_custom_tools_with_a_pattern(written: Written, control: bool) -> None:
+    tools = [custom_tool("play", r"[a-h][1-8]( [a-h/]+)?")]
+    for text, fits in (("e4", True), ("e4 a/h", True), ("e9", False), ("e4x", False), ("xe4", False), ("", False)):
+        call = written.calls([("play", {"input": text})])
+        if written.name in PYTHON:
+            call = call.replace("'", '"')
+        assert (verdict(written, call, REQUIRED, control=control, tools=tools) == "yes") == fits, text

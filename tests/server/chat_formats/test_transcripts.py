@@ -98,6 +98,18 @@ def test_split_in_many_places(data: st.DataObject) -> None:
     assert events(written, pieces) == events(written, [text])
 
 
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_split_in_many_places_without_tools(data: st.DataObject) -> None:
+    """Where nothing but content can follow, text isn't parsed any more."""
+    written = data.draw(st.sampled_from(WRITTEN), "format")
+    words = st.sampled_from(["a", " ", "\n", "é", "<", "<think>", "</think>", "<tool_call>", *written.format.tokens])
+    text = "".join(data.draw(st.lists(words, max_size=12), "text"))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8), "cuts"))
+    pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    assert events(written, pieces, tools=[]) == events(written, [text], tools=[])
+
+
 @formats
 def test_markers_never_show(written: Written) -> None:
     for case in CASES:

@@ -40,11 +40,7 @@ NOT_SUPPORTED: dict[str, Any] = {
     "audio": {"voice": {"id": "v"}, "format": "mp3"},
     "web_search_options": {},
     "moderation": {"model": "m"},
-    "response_format": {"type": "json_object"},
-    "tools": [{"type": "function", "function": {"name": "f"}}],
-    "functions": [{"name": "f"}],
-    "grammar": 'root ::= "a"',
-    "json_schema": {"type": "object"},
+    "lora": [{"id": 0}],
 }
 
 
