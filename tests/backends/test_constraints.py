@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +157,17 @@ async def test_a_grammar_that_makes_no_sense_is_refused_before_anything_is_compu
         with pytest.raises(InvalidRequest, match="grammar"):
             await run(backend, request(PROMPT, 10, grammar=grammar))
         assert backend.stats.steps == 0
+        assert len((await run(backend, request(PROMPT, 10))).tokens[0]) == 10
+
+
+async def test_a_deep_grammar_ends_nothing(gguf) -> None:
+    """llguidance recurses by its depth; on a thread's usual stack that would end the process."""
+    rules = [f'rule{i}: "a" rule{i + 1} | "b"' for i in range(10000)]
+    grammar = lark("rule0") + "\n".join([*rules, 'rule10000: "c"'])
+    async with engine(gguf("llama")) as backend:
+        with suppress(InvalidRequest):
+            result = await run(backend, request(PROMPT, 50, HOT, grammar=grammar))
+            assert set(text(backend, result.tokens[0])) <= set("abc")
         assert len((await run(backend, request(PROMPT, 10))).tokens[0]) == 10
 
 
