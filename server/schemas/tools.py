@@ -115,6 +115,8 @@ class TextFormat(Body):
 
 class JsonObjectFormat(Body):
     type: Literal["json_object"]
+    schema_: Omissible[dict[str, Any]] = Field(default=None, alias="schema")
+    """llama-server's own."""
 
 
 class JsonSchema(Body):

@@ -57,6 +57,8 @@ async def completion_grammar(fields: StructureFields) -> str | None:
 def _of_format(response_format: ResponseFormat | None) -> Iterator[Asked]:
     place = Place("response_format")
     match response_format:
+        case JsonObjectFormat(schema_=dict() as schema):
+            yield place.to("schema"), schema
         case JsonObjectFormat():
             yield place, response_format
         case JsonSchemaFormat():
@@ -96,7 +98,7 @@ def _rule(place: Place, value: Any) -> str:
             return json_object_rule()
         case "json_schema" if isinstance(value, JsonSchemaFormat):
             return _named_schema_rule(place, value)
-        case "json_schema":
+        case "json_schema" | "schema":
             return json_rule(value, place, strict=True)
         case "json":
             return json_rule(_parsed(place, value), place, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -70,6 +70,10 @@ class Format(ABC):
     def call_id(self, name: str, index: int) -> str:
         """A new id for a call, as the chat templates of the format accept it."""
         return f"call_{secrets.token_hex(12)}"
+
+    def printed(self, calls: Sequence[tuple[str, Mapping[str, Any]]]) -> str | None:
+        """Calls, by name and arguments, as text, for templates that show none; None: as the generic prompt has them."""
+        return None
 
     @abstractmethod
     def read_message(self, reading: Reading) -> Steps[None]:

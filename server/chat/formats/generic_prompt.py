@@ -4,7 +4,7 @@ and their results become ordinary messages."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 _INSTRUCTIONS = """\
@@ -21,6 +21,7 @@ For several calls, write one such block for each. Results come between <tool_res
 If no function helps, answer in plain text."""
 
 Message = Mapping[str, Any]
+Printed = Callable[[Sequence[tuple[str, Mapping[str, Any]]]], str | None]
 
 
 def with_tools(
@@ -28,13 +29,10 @@ def with_tools(
 ) -> list[dict[str, Any]]:
     """The conversation for a template without tools.
 
-    `tools` are descriptions as OpenAI's requests have them; without any, only calls in the conversation become ordinary
-    messages. `system_role`: the template takes system messages; else
+    `tools` are descriptions as OpenAI's requests have them. `system_role`: the template takes system messages; else
     what belongs there goes before the first user message.
     """
     spoken = [_spoken(message) for message in messages]
-    if not tools:
-        return _joined(spoken)
     described = _INSTRUCTIONS.format(tools="\n".join(_description(tool) for tool in tools))
     first = spoken[0] if spoken else None
     if first is not None and first["role"] in ("system", "developer"):
@@ -48,11 +46,21 @@ def with_tools(
     return [{"role": "user", "content": described}, *_joined(spoken)]
 
 
+def with_calls(messages: Sequence[Message], printed: Printed, *, results: bool) -> list[dict[str, Any]]:
+    """The conversation for a template that shows no calls: they become text.
+
+    `printed`: writes calls as this model does. `results`: the template shows messages of the role `tool`.
+    """
+    return _joined(
+        [dict(message) if results and message["role"] == "tool" else _spoken(message, printed) for message in messages]
+    )
+
+
 def _description(tool: Mapping[str, Any]) -> str:
     return json.dumps(tool.get("function", tool), ensure_ascii=False)
 
 
-def _spoken(message: Message) -> dict[str, Any]:
+def _spoken(message: Message, printed: Printed = lambda calls: None) -> dict[str, Any]:
     """A message with neither calls nor the role `tool`."""
     role = message["role"]
     if role in ("tool", "function"):
@@ -64,7 +72,18 @@ def _spoken(message: Message) -> dict[str, Any]:
         return dict(message)
     kept = {key: value for key, value in message.items() if key not in ("tool_calls", "function_call")}
     text = _text(message.get("content"))
-    return {**kept, "content": "\n".join([*([text] if text else []), *map(_call, calls)])}
+    own = printed([(call["name"], _arguments(call["arguments"])) for call in calls])
+    return {**kept, "content": "\n".join([*([text] if text else []), *([own] if own else map(_call, calls))])}
+
+
+def _arguments(arguments: Any) -> Mapping[str, Any]:
+    """Empty where the text is no object."""
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments)
+        except ValueError:
+            return {}
+    return arguments if isinstance(arguments, Mapping) else {}
 
 
 def _call(function: Mapping[str, Any]) -> str:

@@ -162,7 +162,8 @@ def _body(parts: Iterable[tuple[str, int | None]]) -> str:
 
 
 def quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    """As Lark spells a text: like JSON, but that DEL is no character for it."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def regex(text: str) -> str:

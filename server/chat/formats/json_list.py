@@ -8,8 +8,9 @@ Apriel. With other markers: Nemotron Nano 2 (`<TOOLCALL>`), Granite 3 (`<|tool_c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from server.chat.formats.call_object import write_call
 from server.chat.formats.format import Signs, Texts
@@ -48,6 +49,10 @@ class GraniteList(JsonList):
     wrappers: ClassVar[tuple[tuple[str, str], ...]] = (("<response>", "</response>"),)
     tokens: ClassVar[Texts] = ("<|tool_call|>",)
     after = "]"
+
+    def printed(self, calls: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+        objects = [{"name": name, "arguments": arguments} for name, arguments in calls]
+        return f"{self.openers[0]}{json.dumps(objects, ensure_ascii=False)}{self.after.removeprefix(']')}"
 
 
 class PhiList(GraniteList):

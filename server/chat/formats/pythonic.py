@@ -8,9 +8,11 @@ is no marker, only a list at the start of a line whose first call is of one of t
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from itertools import starmap
+from typing import Any, ClassVar
 
 from server.chat.formats import schema
 from server.chat.formats.format import Reading, Signs, Texts
@@ -36,6 +38,9 @@ class Pythonic(TaggedFormat):
     bare = "["
     repeats = False
     end: ClassVar[str] = ""
+
+    def printed(self, calls: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+        return f"{self.openers[0]}[{', '.join(starmap(_printed, calls))}]{self.end}"
 
     def read_calls(self, reading: Reading, opener: str) -> Steps[None]:
         reader = reading.reader
@@ -111,6 +116,12 @@ class Lfm2(Pythonic):
     tokens = ("<|tool_call_start|>", "<|tool_call_end|>")
     bare = ""
     end = "<|tool_call_end|>"
+
+
+def _printed(name: str, arguments: Mapping[str, Any]) -> str:
+    values = {key: json.dumps(value, ensure_ascii=False) for key, value in arguments.items()}
+    values |= {key: str(value) for key, value in arguments.items() if value is None or isinstance(value, bool)}
+    return f"{name}({', '.join(map('='.join, values.items()))})"
 
 
 def _write_value(grammar: Grammar, tool: Tool, name: str) -> str:

@@ -34,6 +34,8 @@ def named(schema: Any = SCHEMA, **more: Any) -> dict[str, Any]:
     ("fields", "good", "bad"),
     [
         ({"response_format": {"type": "json_object"}}, ['{"x":[1]}'], ["[1]", "x"]),
+        ({"response_format": {"type": "json_object", "schema": {"const": {"x": 1}}}}, ['{"x":1}'], ['{"x":2}']),
+        ({"structured_outputs": {"choice": ["a\x7f"]}}, ["a\x7f"], ["a"]),
         ({"response_format": named()}, ['{"a":1}'], ['{"a":"1"}', '{"a": 1}']),
         ({"response_format": named(strict=True)}, ['{"a":1}'], ["{}"]),
         ({"response_format": named(None) | {"json_schema": {"name": "x"}}}, ['{"x":1}'], ["1"]),
