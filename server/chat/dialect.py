@@ -84,7 +84,8 @@ class Dialect:
             messages = generic_prompt.with_tools(messages, tools, system_role=style.system)
             described = None
         elif calls and not style.calls:
-            messages = generic_prompt.with_tools(messages, [])
+            printed = self.own_format.format.printed
+            messages = generic_prompt.with_calls(messages, printed, results=style.results)
         return self.template.render(
             messages, tools=described, add_generation_prompt=add_generation_prompt, variables=variables
         )

@@ -34,6 +34,8 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     """It describes the tools that it is given."""
     calls: bool = True
     """It shows what tools were called with."""
+    results: bool = True
+    """It shows messages of the role `tool`, also behind one without calls."""
     content_of_calls: Literal["absent", "empty", "null"] = "absent"
     """How it takes a message that is only calls."""
     tools_as_list: bool = False

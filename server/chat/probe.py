@@ -58,6 +58,7 @@ def probe(source: str, render: Render) -> Style:
         system="system" in parts or shows(TALKS["system"](WORD)),
         tools=shows([ASK], [TOOL]),
         calls=as_object or as_text,
+        results=shows([*TALKS["assistant"]("Hm.")[:2], *_calling({}, result=WORD)[2:]]),
         content_of_calls=content,
         tools_as_list=no_tools is not None,
     )

@@ -1,8 +1,11 @@
-"""The Jinja environment that chat templates run in: what Hugging Face Transformers gives them, and no more.
+"""The Jinja environment that chat templates run in: what Hugging Face Transformers gives them, and next to no more.
 
 Templates come out of model files, so they count as hostile: Jinja's immutable sandbox keeps them from Python and from
 the caller's data, and a time limit from running for ever. Loops and calls look at the clock, and powers and repeated
 strings are bounded, as those are what a template can spend much time in.
+
+The one thing more: templates may append to lists that they made themselves, and pop from them. Kimi K2's do, for the
+ids of calls, and llama.cpp lets them.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -46,11 +49,24 @@ class Environment(ImmutableSandboxedEnvironment):
         self.globals["strftime_now"] = _strftime_now
         self.globals["dict"] = _Dict()
         self.globals["namespace"] = _Namespace
-        self._clock = threading.local()
+        self._run = threading.local()
 
-    def limit(self, seconds: float) -> None:
-        """From now on, rendering in this thread may take so long; after that it raises TimeLimitExceeded."""
-        self._clock.end = time.monotonic() + seconds
+    def begin(self, seconds: float, given: Mapping[str, Any]) -> None:
+        """Before each rendering in this thread: it may take so long, then it raises TimeLimitExceeded, and must not
+        change what it is `given`."""
+        self._run.end = time.monotonic() + seconds
+        self._run.given = given
+        self._run.given_lists = None
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        if type(obj) is list and attr in ("append", "pop"):
+            return not self._is_given(obj)
+        return super().is_safe_attribute(obj, attr, value)
+
+    def _is_given(self, found: list[Any]) -> bool:
+        if self._run.given_lists is None:
+            self._run.given_lists = frozenset(map(id, _lists(self._run.given)))
+        return id(found) in self._run.given_lists
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         template = super()._parse(source, name, filename)
@@ -79,8 +95,20 @@ class Environment(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
     def _check_clock(self) -> None:
-        if time.monotonic() > getattr(self._clock, "end", float("inf")):
+        if time.monotonic() > getattr(self._run, "end", float("inf")):
             raise TimeLimitExceeded("the chat template took too long")
+
+
+def _lists(data: Any) -> Iterator[list[Any]]:
+    """All in it, however deep."""
+    left = [data]
+    while left:
+        item = left.pop()
+        if isinstance(item, list):
+            yield item
+            left.extend(item)
+        elif isinstance(item, Mapping):
+            left.extend(item.values())
 
 
 class _GenerationTag(Extension):

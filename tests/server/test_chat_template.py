@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import time
 from typing import Any
@@ -14,8 +13,8 @@ from hypothesis import strategies as st
 from server.chat import template as template_module
 from server.chat.builtin import BUILTIN, builtin
 from server.chat.template import ChatTemplate, ChatTemplateError
+from tests.chat_templates.reference import TOKENS, transformers_tokenizer
 
-TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
 HI = [{"role": "user", "content": "Hi"}]
 
 EVERYTHING = """
@@ -64,14 +63,6 @@ conversation = st.lists(st.one_of(plain_message, calling_message), min_size=1, m
 tools = st.one_of(
     st.none(), st.lists(st.builds(lambda d: {"type": "function", "function": {"d": d}}, text), max_size=2)
 )
-
-
-@functools.cache
-def transformers_tokenizer() -> Any:
-    tokenizers = pytest.importorskip("tokenizers")
-    transformers = pytest.importorskip("transformers")
-    vocabulary = tokenizers.models.WordLevel({"<s>": 0, "</s>": 1, "<unk>": 2}, unk_token="<unk>")
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizers.Tokenizer(vocabulary), **TOKENS)
 
 
 @pytest.mark.parametrize("source", [EVERYTHING, *map(builtin, BUILTIN)], ids=["everything", *BUILTIN])
@@ -157,6 +148,23 @@ def test_a_hostile_template_does_not_get_out(source: str) -> None:
     except ChatTemplateError:
         return
     assert not any(secret in rendered for secret in ("class '", "built-in", "module", "root:", "uid="))
+
+
+APPENDS = "{% set l = X %}{% set _ = l.append(1) %}{% set _ = l.append(2) %}{{ l.pop(0) }}{{ l }}"
+
+
+@pytest.mark.parametrize("made", ["[]", "messages[1:]", "namespace(l=[]).l", "messages | map(attribute='x') | list"])
+def test_a_template_may_change_its_own_lists(made: str) -> None:
+    assert ChatTemplate(APPENDS.replace("X", made)).render(HI).endswith("2]")
+
+
+@pytest.mark.parametrize("given", ["messages", "messages[0].content", "tools", "tools[0].function.parameters.required"])
+def test_a_template_may_not_change_what_it_is_given(given: str) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "required": ["a"]}}}
+    messages = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
+    source = "{{ messages[0].content[0].text }}{% if tools %}{{ X }}{% set _ = X.append(1) %}{% endif %}"
+    with pytest.raises(ChatTemplateError, match="unsafe"):
+        ChatTemplate(source.replace("X", given)).render(messages, tools=[tool])
 
 
 def test_messages_are_not_changed_by_a_template() -> None:

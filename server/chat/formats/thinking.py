@@ -37,6 +37,7 @@ KNOWN = (
     Thinking("<mm:think>", "</mm:think>"),  # MiniMax M3
     Thinking("<|START_THINKING|>", "<|END_THINKING|>", anywhere=True),  # Command R7B, Command A
     Thinking("<|channel>thought", "<channel|>", anywhere=True),  # Gemma 4
+    Thinking("<|inner_prefix|>", "<|inner_suffix|>", anywhere=True),  # Apertus
     Thinking("[THINK]", "[/THINK]"),  # Magistral, Ministral
     Thinking("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]"),  # Apriel
     THINK,  # nearly all others
