@@ -25,7 +25,7 @@ from backends.base import (
 )
 
 from .channel import Channel
-from .constraint import BrokenConstraint, Grammars, Masks
+from .constraint import PATIENCE, BrokenConstraint, Grammars, Masks
 from .context import Context, Span
 from .kv_pool import KVPool
 from .next_tokens import next_tokens
@@ -190,7 +190,11 @@ class Engine:
         self._n_cramped = 0
         row = 0
         logits = self._context.logits()
+        deadline = time.monotonic() + PATIENCE
         for work, span in zip(batch, spans, strict=True):
+            if work.seq.slot is None:  # retired, because its request has failed with another of its sequences
+                row += span.n_outputs
+                continue
             was_generating = work.seq.n_computed >= work.seq.n_prompt
             self._scheduler.advance(work)
             rows = logits[row : row + span.n_outputs]
@@ -198,7 +202,7 @@ class Engine:
             if not was_generating:
                 self._after_prefill(work, rows)
             if work.seq.n_remaining == 0:
-                self._after_last_token(work, rows[-1 - len(work.drafts) :])
+                self._after_last_token(work, rows[-1 - len(work.drafts) :], deadline)
 
     def _after_prefill(self, work: Work, rows: Logits) -> None:
         """Count and report prompt tokens; score them if asked to."""
@@ -220,8 +224,9 @@ class Engine:
             )
             self._events.append(progress)
 
-    def _after_last_token(self, work: Work, rows: Logits) -> None:
-        """All tokens are computed, and perhaps drafts: choose the next ones; or end."""
+    def _after_last_token(self, work: Work, rows: Logits, deadline: float = 0.0) -> None:
+        """All tokens are computed, and perhaps drafts: choose the next ones; or end. `deadline`: until when masks are
+        waited for, by the monotonic clock."""
         seq, request = work.seq, work.seq.request
         if seq.max_new == 0 or not len(rows):
             self._events.append(TokenChunk(request.id, seq.index, [], finish_reason="length"))
@@ -229,9 +234,11 @@ class Engine:
             return
         try:
             masks = None
-            if seq.constraint is not None and (masks := self._masks.take(seq.constraint)) is None:
-                self._held[seq] = (work, rows.copy())
-                return
+            if seq.constraint is not None:
+                masks = self._masks.take(seq.constraint, deadline - time.monotonic())
+                if masks is None:
+                    self._held[seq] = (work, rows.copy())
+                    return
             chunk = next_tokens(seq, rows, work.drafts, masks, self._ends)
         except BrokenConstraint as error:
             self._fail(request.id, str(error))

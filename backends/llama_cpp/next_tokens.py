@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterator
 from itertools import repeat
 
@@ -34,7 +33,9 @@ def next_tokens(
     finish_reason: FinishReason | None = None
     stop_token = None
     n_accepted = 0
-    forced: deque[int] = deque()
+
+    def forced() -> int | None:
+        return None if seq.constraint is None else seq.constraint.forced()
 
     def append(token: int, *, computed: bool) -> FinishReason | None:
         foretold = seq.append(token, computed=computed)
@@ -51,22 +52,24 @@ def next_tokens(
         each_mask = iter(masks)
         expected = (*drafts[: len(masks) - 1], None)
     for row, mask, drafted in zip(rows, each_mask, expected, strict=False):
-        token = forced.popleft() if forced else seq.sampler.sample(row, mask)
+        if (token := forced()) is None:
+            token = seq.sampler.sample(row, mask)
         if token in ends:
             finish_reason, stop_token = "stop", token
             break
         if logprobs is not None:
             logprobs.append(log_probabilities(row, token, request.logprobs or 0))
         finish_reason = append(token, computed=token == drafted)
-        if seq.constraint is not None and logprobs is None and finish_reason is None and not forced:
-            forced.extend(seq.constraint.forced())
         if token != drafted:
             break
         n_accepted += 1
         if finish_reason is not None:
             break
-    while forced and finish_reason is None and len(tokens) <= n_accepted + MAX_FORCED:
-        if (token := forced.popleft()) in ends:
+    # Others that have to follow need no logits, unless their probabilities are asked for.
+    while finish_reason is None and logprobs is None and len(tokens) <= n_accepted + MAX_FORCED:
+        if (token := forced()) is None:
+            break
+        if token in ends:
             finish_reason, stop_token = "stop", token
         else:
             finish_reason = append(token, computed=False)

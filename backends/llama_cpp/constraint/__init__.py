@@ -2,6 +2,6 @@
 
 from .constraint import BrokenConstraint, Constraint
 from .grammars import Grammars
-from .masks import Masks
+from .masks import PATIENCE, Masks
 
-__all__ = ["BrokenConstraint", "Constraint", "Grammars", "Masks"]
+__all__ = ["PATIENCE", "BrokenConstraint", "Constraint", "Grammars", "Masks"]

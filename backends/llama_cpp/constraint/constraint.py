@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 import numpy as np
@@ -25,6 +26,9 @@ class Constraint:
     def __init__(self, matcher: LLMatcher, n_vocab: int) -> None:
         self._matcher = matcher
         self._n_vocab = n_vocab
+        self._forced: deque[int] = deque()
+        self._looked = False
+        """Whether `_forced` is what follows the last token."""
 
     @property
     def ended(self) -> bool:
@@ -35,14 +39,18 @@ class Constraint:
         """The next token of the text. Raises BrokenConstraint, also if it isn't allowed."""
         self._matcher.consume_token(token)
         self._check()
+        if self._forced and self._forced.popleft() != token:
+            self._forced.clear()
+        self._looked = bool(self._forced)
 
-    def forced(self) -> list[int]:
-        """The next tokens, as far as there is only one way to go on: as the tokenizer would cut them. Raises
-        BrokenConstraint."""
-        n_bytes = len(self._matcher.compute_ff_bytes())
-        tokens = self._matcher.compute_ff_tokens() if 0 < n_bytes <= MAX_FORCED_BYTES else []
-        self._check()
-        return list(tokens)
+    def forced(self) -> int | None:
+        """The next token, if there is only one way to go on: as the tokenizer would cut it. Raises BrokenConstraint."""
+        if not self._looked:
+            self._looked = True
+            if 0 < len(self._matcher.compute_ff_bytes()) <= MAX_FORCED_BYTES:
+                self._forced.extend(self._matcher.compute_ff_tokens())
+            self._check()
+        return self._forced[0] if self._forced else None
 
     def masks(self, drafts: Iterable[int] = ()) -> MaskRows:
         """Which tokens may come next, and then after each of the drafts, as far as they are allowed themselves.

@@ -10,20 +10,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import llama_cpp.llama_cpp as C
-from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+from llguidance import LLMatcher, LLTokenizer
 
+from backends.llama_cpp.grammar_trial_process import LIMITS, STACK
 from backends.llama_cpp.vocab import pieces
 
 from .constraint import Constraint
+from .trial import Trials
 
 KEPT = 64
 """Grammars, the last used."""
-LIMITS = LLParserLimits(step_lexer_fuel=50_000, max_lexer_states=50_000, verbose_errors=False)
-"""What one grammar may cost: compiling takes half a second at most, memory 100 MB."""
-
-STACK = 64 * 2**20
-"""Bytes. llguidance recurses by the depth of a grammar: 8 MiB are used up by rules 1,200 deep, and with that the
-process; macOS gives threads half of one. Only what is used is taken from memory."""
+MAX_REASON = 300
+"""Characters of llguidance's error, which may quote all of the grammar."""
 
 
 class Grammars:
@@ -36,6 +34,7 @@ class Grammars:
         threading.stack_size(STACK)  # of all threads from now on: masks recurse too
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="grammars")
         self._tokenizer = self._threads.submit(_tokenizer, vocab, self._n_vocab, list(ends))
+        self._trials = Trials()
         self._compiled: OrderedDict[str, Future[LLMatcher]] = OrderedDict()
 
     def compile(self, grammar: str) -> Future[LLMatcher]:
@@ -52,9 +51,14 @@ class Grammars:
         return Constraint(compiled.deep_copy(), self._n_vocab)
 
     def _compile(self, grammar: str) -> LLMatcher:
-        matcher = LLMatcher(self._tokenizer.result(), grammar, log_level=0, limits=LIMITS)
-        if matcher.is_error():
-            raise ValueError(f"the output's grammar can't be used: {matcher.get_error()}")
+        try:
+            self._trials.run(grammar, self._n_vocab)
+            matcher = LLMatcher(self._tokenizer.result(), grammar, log_level=0, limits=LIMITS)
+            if matcher.is_error():
+                raise ValueError(matcher.get_error())
+        except ValueError as error:
+            reason = str(error).partition("\n")[0][:MAX_REASON]
+            raise ValueError(f"the output's grammar can't be used: {reason}") from None
         return matcher
 
 

@@ -1,0 +1,87 @@
+"""The `main()` of the process in which grammars are tried (`constraint/trial.py`): it does what it is told, or dies."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import sys
+import threading
+from contextlib import suppress
+from functools import cache
+from typing import ClassVar
+
+import msgspec
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
+
+from .channel import Channel
+
+MOST_MEMORY = 1 << 30
+STACK = 64 << 20
+"""Bytes. llguidance recurses by the depth of a grammar: 8 MiB are used up by rules 1,200 deep, and with that the
+process; macOS gives threads half of one. Only what is used is taken from memory."""
+MOST_SECONDS = 5
+"""After which the process ends by itself, as nobody else may be there to end it."""
+
+
+LIMITS = LLParserLimits(step_lexer_fuel=50_000, max_lexer_states=50_000, verbose_errors=False)
+"""What a grammar may cost from token to token."""
+
+
+class Trial(msgspec.Struct, frozen=True, tag="trial"):
+    grammar: str
+    n_vocab: int
+    """Grammars may name tokens by their number."""
+
+
+class Verdict(msgspec.Struct, frozen=True, tag="verdict"):
+    reason: str | None
+    """Why the grammar can't be compiled; None: it can."""
+
+
+def main() -> None:
+    """Run as `python -m backends.llama_cpp.grammar_trial_process FD`, until the parent is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # the API process decides when all end
+        signal.signal(number, signal.SIG_IGN)
+    with suppress(ValueError, OSError):  # where there is no such limit (macOS), the parent's deadline is left
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    channel: Channel[Trial] = Channel.from_fd(int(sys.argv[1]), Trial)
+    threading.stack_size(STACK)
+    thread = threading.Thread(target=_serve, args=(channel,))
+    thread.start()
+    thread.join()
+
+
+def _serve(channel: Channel[Trial]) -> None:
+    with suppress(ConnectionError):
+        while (trial := channel.receive()) is not None:
+            signal.alarm(MOST_SECONDS)
+            matcher = LLMatcher(_tokenizer(trial.n_vocab), trial.grammar, log_level=0, limits=LIMITS)
+            if not matcher.is_error():
+                matcher.compute_bitmask()  # some grammars allow nothing at all, which shows only here
+            signal.alarm(0)
+            channel.send(Verdict(matcher.get_error() or None))
+
+
+@cache
+def _tokenizer(n_vocab: int) -> LLTokenizer:
+    return LLTokenizer(TokenizerWrapper(_Bytes(n_vocab)))
+
+
+class _Bytes:
+    """A vocabulary of the same size, of single bytes and of tokens that can only be named."""
+
+    bos_token_id = None
+    eos_token_id = 256
+    unk_token_id = None
+    special_token_ids: ClassVar[list[int]] = []
+
+    def __init__(self, n_vocab: int) -> None:
+        self.tokens = [bytes([i]) for i in range(256)]
+        self.tokens += [b"\xff<%d>" % i for i in range(256, max(n_vocab, 257))]
+
+    def __call__(self, text: bytes) -> list[int]:
+        return list(text)
+
+
+if __name__ == "__main__":
+    main()
