@@ -1,4 +1,4 @@
-# make setup, serve, test, lint, format, bench, wheel, lock, docs: see `make help`.
+# make setup, serve, test, templates, lint, format, bench, wheel, lock, docs: see `make help`.
 # Works with GNU make 3.81 and later (macOS ships 3.81).
 
 VENV ?= .venv
@@ -16,11 +16,11 @@ ARGS ?=
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint format bench wheel docs lock clean FORCE
+.PHONY: help setup serve test templates lint format bench wheel docs lock clean FORCE
 
 help: ## this list
 	@echo 'Usage: make TARGET [ARGS="…"]'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(RUNTIME) ## make .venv with the locked runtime (CMAKE_ARGS=-DGGML_CUDA=on make setup: for NVIDIA)
 	@echo '$(VENV) is ready.'
@@ -30,6 +30,9 @@ serve: $(RUNTIME) ## serve the demo model; ARGS: flags of `paddock serve`, as AR
 
 test: $(TEST) ## run the tests; ARGS: flags of pytest, as ARGS="-k samplers"
 	@$(BIN)/python -m pytest $(ARGS)
+
+templates: $(TEST) ## render llama.cpp's chat templates beside Transformers, and write docs/chat-template-check.md
+	@$(BIN)/python -m tests.chat_templates $(ARGS)
 
 lint: $(LINT) ## check style and types
 	@$(BIN)/ruff check .
