@@ -13,6 +13,7 @@ from server.chat.formats.chat_format import ChatFormat
 from server.chat.formats.generic import Generic
 from server.chat.formats.registry import recognise
 from server.chat.messages import Message
+from server.chat.reasoning import reasoning_variables
 from server.chat.template import ChatTemplate
 
 
@@ -45,6 +46,20 @@ class Dialect:
         """Whether its template describes tools, and we know how its models then call them. Raises ChatTemplateError, as
         everything that asks the template does."""
         return self.template.style.tools and not isinstance(self.own_format.format, Generic)
+
+    def thinks(self, asked: bool | None) -> bool:
+        """Whether a prompt is one for thinking. `asked`: what the request says of it, if anything."""
+        return self._thinks_unasked if asked is None else asked
+
+    @cached_property
+    def _thinks_unasked(self) -> bool:
+        """Yes, unless the template makes the same prompt as if it were told not to, and another if told to."""
+
+        def prompt(thinking: bool | None) -> str:
+            variables = reasoning_variables(self.template.source, None, thinking)
+            return self.render([{"role": "user", "content": "Hi"}], [], add_generation_prompt=True, variables=variables)
+
+        return not prompt(None) == prompt(False) != prompt(True)
 
     def format(self, *, tools: bool) -> ChatFormat:
         """`tools`: whether there are any."""

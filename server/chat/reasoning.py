@@ -8,6 +8,11 @@ _OFF_WORDS = ("none", "no_think")
 """What `reasoning_effort` is where a template knows a word for not thinking at all."""
 
 
+def asks_thinking(effort: str | None, thinking: bool | None) -> bool | None:
+    """Whether a request asks for it: by `enable_thinking`, else by its `effort`; None: it says nothing."""
+    return effort != "none" if thinking is None and effort is not None else thinking
+
+
 def reasoning_variables(
     source: str, effort: str | None, thinking: bool | None = None, budget: int | None = None
 ) -> dict[str, Any]:
@@ -15,8 +20,7 @@ def reasoning_variables(
 
     `thinking`: whether to think; None: if there is an `effort`, by whether it is "none". `budget`: tokens for it.
     """
-    if thinking is None and effort is not None:
-        thinking = effort != "none"
+    thinking = asks_thinking(effort, thinking)
     variables: dict[str, Any] = {}
     if thinking is not None:
         variables["enable_thinking"] = thinking  # Qwen 3, GLM 4.5, Gemma 4, SmolLM 3, and most others

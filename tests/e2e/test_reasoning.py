@@ -91,3 +91,17 @@ def test_prefill(demo: Server) -> None:
     assert content.startswith(" ") and "Paris" in content and "capital" not in content
     anew = ask(demo, [*FRANCE, {"role": "assistant", "content": "The"}], extra_body={"add_generation_prompt": True})
     assert anew.choices[0].message.content != content
+
+
+def test_none_unasked_where_little_else_is_allowed(demo: Server) -> None:
+    """A call that is demanded of a model that doesn't know the tool, and would rather think for ever."""
+    parameters = {"type": "object", "properties": {"kind": {"enum": ["red", "blue"]}}, "required": ["kind"]}
+    tool: Any = {"type": "function", "function": {"name": "file_report", "parameters": parameters}}
+    for options in ({}, {"reasoning_effort": "none"}):
+        answer = ask(demo, FRANCE, tools=[tool], tool_choice="required", max_tokens=200, **options)
+        assert answer.choices[0].finish_reason == "tool_calls"
+        assert reasoning(answer)[0] == ""
+    schema = {"name": "answer", "schema": parameters}
+    answer = ask(demo, FRANCE, response_format={"type": "json_schema", "json_schema": schema}, max_tokens=200)
+    assert answer.choices[0].finish_reason == "stop"
+    assert reasoning(answer)[0] == ""
