@@ -19,6 +19,7 @@ from server.schemas.tools import (
     CustomToolDefinition,
     FunctionChoice,
     FunctionDefinition,
+    FunctionTool,
     GrammarToolFormat,
     LegacyFunction,
     ToolName,
@@ -27,6 +28,9 @@ from server.structured.json_schema import MAX_TEXT
 from server.structured.place import Place
 from server.structured.regex import check_regex
 from server.structured.schema_walk import SchemaWalk
+
+MAX_ALL_TEXT = 4 * MAX_TEXT
+"""Characters of all tools' schemas as JSON, and of their grammars."""
 
 Description = dict[str, Any]
 
@@ -50,6 +54,7 @@ def toolset(request: ConversationFields) -> Toolset:
     Takes up to a tenth of a second for the largest schemas. Raises a 400 for what can't be enforced: of functions that
     aren't strict, for what is no schema, or too much of one.
     """
+    _check_size(request)
     choice = _choice(request)
     defined = list(_defined(request))
     if choice.mode == "none" or not defined:
@@ -61,6 +66,26 @@ def toolset(request: ConversationFields) -> Toolset:
         frozenset(tool.custom.name for tool in request.tools or () if isinstance(tool, CustomTool)),
         legacy=bool(request.functions),
     )
+
+
+def _check_size(request: ConversationFields) -> None:
+    """Before any of them is looked at: that takes longer."""
+    total = 0
+    for asked in (*_functions(request), *_patterns(request)):
+        total += len(asked) if isinstance(asked, str) else len(json.dumps(asked))
+        if total > MAX_ALL_TEXT:
+            place = Place("functions" if request.functions else "tools")
+            raise place.error(f"is too large: all its schemas together may have {MAX_ALL_TEXT} characters of JSON.")
+
+
+def _functions(request: ConversationFields) -> Iterator[dict[str, Any] | None]:
+    yield from (function.parameters for function in request.functions or ())
+    yield from (tool.function.parameters for tool in request.tools or () if isinstance(tool, FunctionTool))
+
+
+def _patterns(request: ConversationFields) -> Iterator[str]:
+    formats = (tool.custom.format for tool in request.tools or () if isinstance(tool, CustomTool))
+    yield from (format_.grammar.definition for format_ in formats if isinstance(format_, GrammarToolFormat))
 
 
 def _choice(request: ConversationFields) -> ToolChoice:
@@ -98,6 +123,7 @@ def _function(function: FunctionDefinition | LegacyFunction, place: Place) -> tu
     """Templates expect every property; what it is to us that a function is strict is none of theirs."""
     defaults = {"name": function.name, "description": "", "parameters": {"type": "object", "properties": {}}}
     given = function.model_dump(exclude_unset=True, exclude={"strict"})
+    given = {name: value for name, value in given.items() if value is not None}
     strict = isinstance(function, FunctionDefinition) and bool(function.strict)
     parameters = function.parameters
     if parameters is not None:

@@ -13,7 +13,6 @@ from server.schemas.json_types import FLOAT32_MAX
 from server.schemas.usage import PromptProgress, Timings
 
 StopType = Literal["none", "eos", "limit", "word"]
-_Bytes = bytes
 
 LEAST = -FLOAT32_MAX
 """llama-server's stand-in for minus infinity, which JSON lacks."""
@@ -73,8 +72,8 @@ def probabilities(tokens: Iterable[TokenText]) -> list[TokenProbability]:
     return [
         TokenProbability(
             token.id,
-            _shown(token.bytes),
-            list(token.bytes),
+            _shown(token.piece),
+            list(token.piece),
             _number(token.logprob),
             [Probability(other, _shown(piece), list(piece), _number(logprob)) for other, piece, logprob in token.top],
         )
@@ -97,7 +96,7 @@ def selected(final: Final, fields: Sequence[str]) -> Any:
     return found
 
 
-def _shown(piece: _Bytes) -> str:
+def _shown(piece: bytes) -> str:
     return piece.decode("utf-8", "replace")
 
 

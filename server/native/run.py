@@ -163,7 +163,7 @@ def _deltas(prompt: _Prompt, delta: TextDelta) -> list[TextDelta]:
     if len(delta.tokens) < 2 or not prompt.choices[delta.index].limits.active:
         return [delta]
     decode = getincrementaldecoder("utf-8")("replace").decode
-    texts = [decode(token.bytes) for token in delta.tokens]
+    texts = [decode(token.piece) for token in delta.tokens]
     if "".join(texts) != delta.text:  # markup that isn't shown, or a character that isn't one
         return [delta]
     parts = [TextDelta(delta.index, text, [token]) for text, token in zip(texts, delta.tokens, strict=True)]

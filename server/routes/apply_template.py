@@ -15,6 +15,7 @@ from server.rendering import render
 from server.schemas.native import ApplyTemplateRequest
 from server.schemas.rules import check_conversation
 from server.state import state_of
+from server.structured.aside import aside
 from server.toolset import toolset
 
 
@@ -24,7 +25,8 @@ async def apply_template(request: Request) -> Response:
     check_conversation(body)
     state.loaded()
     dialect = state.dialect(tools=body.has_tools)
-    rendering = asyncio.to_thread(lambda: render(dialect, body, toolset(body)).prompt)
+    thread = aside if body.tools or body.functions else asyncio.to_thread
+    rendering = thread(lambda: render(dialect, body, toolset(body)).prompt)
     prompt = await unless_gone(request, rendering, state.deadline())
     return Response(msgspec.json.encode({"prompt": prompt}), media_type="application/json")
 

@@ -69,7 +69,7 @@ async def _prepare(state: AppState, body: CompletionRequest) -> _Run:
     backend = state.loaded()
     run_id = f"cmpl-{uuid.uuid4().hex}"
     sampling = await sampling_params(body, backend.model.sampling_defaults, backend.tokenizer)
-    grammar = await completion_grammar(body)
+    grammar = await completion_grammar(body, body.response_format)
     limit = body.completion_limit
     asked = body.max_tokens is not None or (body.n_predict or -1) >= 0
     selects = body.candidates > (body.n or 1)

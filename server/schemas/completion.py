@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag
 
 from server.schemas.generation import GenerationFields
 from server.schemas.json_types import INT32_MAX, Integer
+from server.schemas.tools import ResponseFormat
 
 DEFAULT_MAX_TOKENS = 16
 MAX_PROMPTS = 1024
@@ -48,6 +49,8 @@ class CompletionRequest(GenerationFields):
     echo: bool | None = None
     logprobs: Annotated[Integer, Field(ge=0, le=5)] | None = None
     suffix: str | None = None
+    response_format: ResponseFormat | None = None
+    """A chat request's, which llama-server and vLLM take here too."""
 
     @property
     def prompts(self) -> list[str | list[int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -12,11 +11,13 @@ from server.chat.formats.grammar import Grammar, regex
 from server.errors import APIError
 from server.schemas.structure import StructuredOutputs, StructureFields
 from server.schemas.tools import JsonObjectFormat, JsonSchemaFormat, ResponseFormat
+from server.structured.aside import aside
 from server.structured.gbnf import gbnf_rule
 from server.structured.json_schema import ANY_OBJECT, json_object_rule, json_rule
 from server.structured.lark import lark_rule
 from server.structured.place import Place
 from server.structured.regex import regex_rule
+from server.structured.shortest import MAX_LENGTH
 
 MAX_CHOICES = 10_000
 MAX_CHOICE_LENGTH = 256 * 1024
@@ -31,10 +32,10 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 def content_rule(fields: StructureFields, response_format: ResponseFormat | None = None) -> str | None:
     """The body of a Lark rule for the output, `%json {…}` for example; None where the text is free.
 
-    Takes tenths of a second for the largest grammars: rather call it in a thread. Raises a 400 for what can't be
+    Takes tenths of a second for the largest grammars: rather call it `aside`. Raises a 400 for what can't be
     enforced, and for two fields that both say what the output is.
     """
-    asked = [*_of_format(response_format), *_of_fields(fields)]
+    asked = list(_asked(fields, response_format))
     if len(asked) > 1:
         first, second = asked[0][0], asked[1][0]
         raise second.error(f"and '{first}' exclude each other: both say what the output is.")
@@ -46,12 +47,22 @@ def whole_grammar(rule: str) -> str:
     return Grammar({}).text(rule)
 
 
-async def completion_grammar(fields: StructureFields) -> str | None:
-    """Both, for a completion; in a thread, so that others go on meanwhile."""
-    if not any(True for _ in _of_fields(fields)):
+def constrains(fields: StructureFields, response_format: ResponseFormat | None = None) -> bool:
+    """Whether the output must be like something at all."""
+    return any(True for _ in _asked(fields, response_format))
+
+
+async def completion_grammar(fields: StructureFields, response_format: ResponseFormat | None = None) -> str | None:
+    """The whole grammar for a completion; made in a thread, so that others go on meanwhile."""
+    if not constrains(fields, response_format):
         return None
-    rule = await asyncio.to_thread(content_rule, fields)
+    rule = await aside(content_rule, fields, response_format)
     return None if rule is None else whole_grammar(rule)
+
+
+def _asked(fields: StructureFields, response_format: ResponseFormat | None) -> Iterator[Asked]:
+    yield from _of_format(response_format)
+    yield from _of_fields(fields)
 
 
 def _of_format(response_format: ResponseFormat | None) -> Iterator[Asked]:
@@ -132,4 +143,7 @@ def _choice_rule(place: Place, choices: list[str]) -> str:
     """One terminal for all of them: many would be slow."""
     if not choices or len(choices) > MAX_CHOICES or sum(map(len, choices)) > MAX_CHOICE_LENGTH:
         raise place.error(f"must be 1 to {MAX_CHOICES} texts, with {MAX_CHOICE_LENGTH} characters in all of them.")
+    for number, choice in enumerate(choices):
+        if len(choice) > MAX_LENGTH:
+            raise place.to(number).error(f"is {len(choice)} characters long, of at most {MAX_LENGTH}.")
     return f"/(?:{'|'.join(regex(choice) for choice in choices)})/"

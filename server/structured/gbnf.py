@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from server.structured.gbnf_syntax import Chars, Choice, GbnfError, Literal, Node, Reference, Repeat, Sequence, read
 from server.structured.gbnf_terminals import Terminals
 from server.structured.place import Place
+from server.structured.shortest import Either, Rule, Run, Shape, Text, Times, TooLong, check_shortest
 
 MAX_LENGTH = 128 * 1024
 """Characters of a grammar."""
@@ -24,9 +25,30 @@ def gbnf_rule(grammar: str, place: Place) -> str:
         rules = _in_order(read(grammar))
         if len(rules) > MAX_RULES:
             raise GbnfError(f"it has more than {MAX_RULES} rules")
+        check_shortest({name: _shape(node) for name, node in rules.items()})
         return f"%lark {{\n{_Writer(rules).text()}\n}}"
     except GbnfError as error:
         raise place.error(f"is not a grammar: {error}.") from None
+    except TooLong as error:
+        raise place.error(f"has a rule '{str(error.rule)[:40]}' that {error}.") from None
+
+
+def _shape(node: Node) -> Shape:
+    match node:
+        case Literal(text=text):
+            return Text(len(text))
+        case Chars(ranges=((low, high),), negated=False) if low == high:
+            return Text(1)
+        case Chars():
+            return Text(1, free=True)
+        case Reference(name=name):
+            return Rule(name)
+        case Sequence(items=items):
+            return Run(tuple(map(_shape, items)))
+        case Choice(options=options):
+            return Either(tuple(map(_shape, options)))
+        case Repeat(item=item, low=low, high=high):
+            return Run(()) if high == 0 else Times(_shape(item), low)
 
 
 def _in_order(rules: dict[str, Node]) -> dict[str, Node]:

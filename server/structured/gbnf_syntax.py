@@ -15,16 +15,19 @@ MAX_DEPTH = 50
 """Parentheses in each other."""
 MAX_COUNT = 10_000
 """Of counted repetitions."""
+MAX_REPEATS = 3
+"""Repetitions of one item, of one another: `("a"?)*` in other words."""
 
+# A token begins where the last has ended, and nothing in them gives back what it has taken: time grows with the length.
 _TOKEN = re.compile(
     r"""(?P<space>[ \t]+|\#[^\r\n]*)
     | (?P<newline>\r\n|\r|\n)
     | (?P<define>::=)
     | (?P<name>[a-zA-Z0-9_-]+)
-    | (?P<literal>"(?:[^"\\]|\\.)*")
-    | (?P<chars>\[(?:[^\]\\]|\\.)*\])
-    | (?P<token>!?<[^>\n]*>)
-    | (?P<count>[*+?]|\{\s*\d+\s*(?:,\s*\d*\s*)?\})
+    | (?P<literal>"(?:[^"\\]|\\.)*+")
+    | (?P<chars>\[(?:[^\]\\]|\\.)*+\])
+    | (?P<token>!?<[^>\n]*+>)
+    | (?P<count>[*+?]|\{\s*+\d++\s*+(?:,\s*+\d*+\s*+)?\})
     | (?P<mark>[().|])""",
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
@@ -151,6 +154,7 @@ class _Reader:
 
     def _sequence(self) -> Node:
         items: list[Node] = []
+        n_repeats = 0
         while True:
             if self._depth:
                 self._skip_newlines()
@@ -163,8 +167,12 @@ class _Reader:
             if kind == "count":
                 if not items:
                     raise self.error("there is nothing to repeat", at)
+                n_repeats += 1
+                if n_repeats > MAX_REPEATS:
+                    raise self.error(f"more than {MAX_REPEATS} repetitions of the same", at)
                 items[-1] = self._repeat(items[-1], text, at)
             else:
+                n_repeats = 0
                 items.append(self._item(kind, text, at))
         return items[0] if len(items) == 1 else Sequence(tuple(items))
 
@@ -207,11 +215,13 @@ class _Reader:
         negated = text.startswith("^")
         codes = list(self._coded(text[negated:], at))
         ranges = []
-        while codes:
-            (low, _), *codes = codes
-            high = low
-            if len(codes) > 1 and codes[0] == (ord("-"), False):
-                (high, _), codes = codes[1], codes[2:]
+        position = 0
+        while position < len(codes):
+            low = high = codes[position][0]
+            position += 1
+            if position + 1 < len(codes) and codes[position] == (ord("-"), False):
+                high = codes[position + 1][0]
+                position += 2
             if high < low:
                 raise self.error("a range of characters is the wrong way round", at)
             ranges.append((low, high))

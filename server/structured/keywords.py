@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 TYPES = ("null", "boolean", "number", "integer", "string", "array", "object")
 
 ENFORCED = frozenset(
@@ -36,6 +38,25 @@ MAPS = ("properties", "patternProperties")
 SINGLE = ("items", "additionalItems", "additionalProperties")
 COUNTS = ("minItems", "maxItems", "minProperties", "maxProperties", "minLength", "maxLength")
 BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+
+
+def type_of(value: Any) -> str:
+    """A JSON value's type. Numbers that were written with a point or an exponent are no integers here."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case _:
+            return "object"
 
 
 def vacuous(keyword: str, value: object) -> bool:

@@ -6,7 +6,7 @@ few hundred bytes can grow without end. And objects among them must stay open to
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from server.structured.keywords import BOUNDS, COUNTS, IN_PLACE
@@ -34,17 +34,18 @@ class Merging:
 
     def __init__(self, root: Any, references: References) -> None:
         self._references = references
-        self._order = self._bottom_up(root)
+        self.order = self._bottom_up(root)
+        """Every schema in it, after those in that and those that it refers to, but for cycles."""
         self._copied: dict[int, Size] = {}
         """By id: what a schema comes to where it is merged with others. References in place of it are followed."""
         self._named: dict[int, int] = {}
         """By id: what it comes to elsewhere. References are names there."""
-        self.merges = any(len(conjuncts(schema)) > 1 for schema in self._order)
+        self.merges = any(len(conjuncts(schema)) > 1 for schema in self.order)
 
     def check_size(self, place: Place) -> None:
         """Raises a 400 for a schema that would grow too large."""
         total = 0
-        for schema in self._order:
+        for schema in self.order:
             self._measure(schema)
             if len(conjuncts(schema)) > 1:
                 total += self._copied[id(schema)][1]
@@ -60,8 +61,8 @@ class Merging:
         llama-server and vLLM do so too: what else may come is where models ramble. The output matches all the same. Not
         where schemas are merged, one of which may have properties that another doesn't list.
         """
-        merged = self._merged()
-        for schema in self._order:
+        merged = self.merged()
+        for schema in self.order:
             listed = schema.get("properties")
             if (
                 listed
@@ -116,18 +117,20 @@ class Merging:
         sizes = [self._copied.get(id(value), (1, 1)) for value in values]
         return sum(size[0] for size in sizes), sum(size[1] for size in sizes)
 
-    def _merged(self) -> set[int]:
+    def merged(self) -> set[int]:
         """Schemas that a value must match together with others."""
-        merged: set[int] = set()
-        waiting = [
-            value for schema in self._order if len(conjuncts(schema)) > 1 for value in (schema, *self._in_place(schema))
-        ]
+        return set(self.reached(schema for schema in self.order if len(conjuncts(schema)) > 1))
+
+    def reached(self, schemas: Iterable[Any]) -> dict[int, dict[str, Any]]:
+        """By id: these, those in them, and those that stand in their place."""
+        found: dict[int, dict[str, Any]] = {}
+        waiting = list(schemas)
         while waiting:
             schema = waiting.pop()
-            if isinstance(schema, dict) and id(schema) not in merged:
-                merged.add(id(schema))
+            if isinstance(schema, dict) and id(schema) not in found:
+                found[id(schema)] = schema
                 waiting += [*self._in_place(schema), *parts(schema)]
-        return merged
+        return found
 
     def _in_place(self, schema: dict[str, Any]) -> Iterator[Any]:
         for keyword in IN_PLACE:

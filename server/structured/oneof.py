@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from server.structured.keywords import type_of
 from server.structured.place import Place
 from server.structured.references import References
 
@@ -78,38 +79,25 @@ def _property(schema: dict[str, Any], name: str) -> Any:
 
 def _types(schema: dict[str, Any]) -> frozenset[str]:
     if (values := _values(schema)) is not None:
-        return frozenset(map(_type_of, values))
+        return frozenset(_kind(type_of(value)) for value in values)
     named = schema.get("type")
     if named is None:
         return _ALL
-    return frozenset(
-        "number" if name == "integer" else name for name in (named if isinstance(named, list) else [named])
-    )
+    return frozenset(map(_kind, named if isinstance(named, list) else [named]))
+
+
+def _kind(name: str) -> str:
+    """The type without a distinction among numbers: 1.0 is an integer too."""
+    return "number" if name == "integer" else name
 
 
 def _values(schema: dict[str, Any]) -> list[Any] | None:
     return [schema["const"]] if "const" in schema else schema.get("enum")
 
 
-def _type_of(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case _:
-            return "object"
-
-
 def _identity(value: Any) -> tuple[str, str]:
     """The same for all values that are equal in JSON (1 and 1.0, but not true), and for some that aren't."""
-    kind = _type_of(value)
+    kind = _kind(type_of(value))
     if kind == "number":
         return kind, repr(float(value)) if abs(value) < 2**53 else "large"
     return kind, json.dumps(value) if kind in ("string", "boolean") else ""

@@ -7,6 +7,7 @@ word boundaries. It unrolls counted repetitions: `(a{1000}){1000}` is a million 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from llguidance import regex_to_lark
 
@@ -19,11 +20,14 @@ MAX_SIZE = 10_000
 MAX_DEPTH = 100
 """Groups in each other."""
 
-_COUNT = re.compile(r"\{\s*(\d*)\s*(,\s*(\d*)\s*)?\}", re.ASCII)
-_CLASS = re.compile(r"\[\^?\]?(?:[^\]\\]|\\.)*\]", re.DOTALL)
-_ESCAPE = re.compile(r"\\(?:[pPxuU]\{[^}]*\}|.)", re.DOTALL)
-_GROUP = re.compile(r"\((?:\?(?:P?<\w+>|[a-wyzA-Z]*(?:-[a-wyzA-Z]+)?:))?")
-_FLAGS = re.compile(r"\(\?[a-wyzA-Z-]+(?=\))")
+# What is repeated in these gives nothing back (`*+`), or can't be followed by what it could give back: the time that
+# they take grows with the text's length, whatever the text is.
+_COUNT = re.compile(r"\{\s*+(\d*+)\s*+(,\s*+(\d*+)\s*+)?+\}", re.ASCII)
+_CLASS = re.compile(r"\[\^?\]?(?:[^\]\\]|\\.)*+\]", re.DOTALL)
+_NESTED = re.compile(r"\[\^?\]?(?:[^\[\]\\]|\\.)*+\[", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:[pPxuU]\{[^{}]*+\}|.)", re.DOTALL)
+_GROUP = re.compile(r"\((?:\?(?:P?<\w++>|[a-wyzA-Z]*+(?:-[a-wyzA-Z]++)?+:))?")
+_FLAGS = re.compile(r"\(\?[a-wyzA-Z-]++(?=\))")
 _LOOKAROUND = ("(?=", "(?!", "(?<=", "(?<!")
 _NO_ESCAPES = {"b": r"\b", "B": r"\B", "Z": r"\Z", "G": r"\G", "c": r"\c", "k": "a backreference"}
 
@@ -36,47 +40,91 @@ def regex_rule(pattern: str, place: Place) -> str:
     return f"/{regex_to_lark(pattern, '')}/"
 
 
-def check_regex(pattern: str, place: Place) -> None:
+def check_regex(pattern: str, place: Place) -> Measures:
     """Raises a 400 for a pattern that llguidance can't take, or that would cost it too much."""
     if len(pattern) > MAX_LENGTH:
         raise place.error(f"must be at most {MAX_LENGTH} characters long.")
-    if _size(pattern, place) > MAX_SIZE:
+    measures = _measured(pattern, place)
+    if measures.size > MAX_SIZE:
         raise place.error(
             f"repeats too much: with its counted repetitions written out, it must be at most {MAX_SIZE} characters."
         )
+    return measures
 
 
-def _size(pattern: str, place: Place) -> int:
-    """Of the pattern written out. Where Rust would end a class later than this, more is counted, never less."""
-    sums = [0]
-    last = 0
+@dataclass
+class Measures:
+    """Of a pattern, or a part of it."""
+
+    size: int = 0
+    """Written out. Where Rust would end a class later (one in another), more is counted, never less."""
+    shortest: int = 0
+    """Characters of the shortest match; of the alternative that is being read, where one is."""
+    other: int | None = None
+    """The same of the alternatives before."""
+
+    def add(self, part: Measures) -> None:
+        self.size += part.size
+        self.shortest += part.shortest
+
+    def next_alternative(self) -> None:
+        self.other = self.closed().shortest
+        self.shortest = 0
+
+    def closed(self) -> Measures:
+        """The group as a part of the one around it."""
+        return Measures(max(self.size, 1), self.shortest if self.other is None else min(self.shortest, self.other))
+
+
+def _measured(pattern: str, place: Place) -> Measures:
+    groups = [Measures()]
+    last = Measures()  # what a repetition would repeat; it is counted already
+    repeated = nested = False
     at = 0
     while at < len(pattern):
         char = pattern[at]
         step = 1
-        if found := _COUNT.match(pattern, at):
-            times = max(_number(found[1]), _number(found[3]), 1)
-            sums[-1] += last * (times - 1)
-            last *= times
-            step = len(found[0])
-        elif char == "(":
+        if (count := _COUNT.match(pattern, at)) or char in "*+?":
+            if repeated and char == "?":  # only says which match is preferred
+                repeated = False
+            else:
+                last = _repeat(groups[-1], last, char, count)
+                repeated = True
+            at += len(count[0]) if count else 1
+            continue
+        repeated = False
+        last = Measures()
+        if char == "(":
             step = _open(pattern, at, place)
-            sums.append(0)
-            if len(sums) > MAX_DEPTH:
+            groups.append(Measures())
+            if len(groups) > MAX_DEPTH:
                 raise place.error(f"has groups nested more than {MAX_DEPTH} deep.")
         elif char == ")":
-            if len(sums) == 1:
+            if len(groups) == 1:
                 raise place.error(f"is not a regular expression: ')' at {at} closes no group.")
-            last = max(sums.pop(), 1)
-            sums[-1] += last
-        elif char not in "*+?|^$":
+            last = groups.pop().closed()
+            groups[-1].add(last)
+        elif char == "|":
+            groups[-1].next_alternative()
+        elif char not in "^$":
             step = _atom(pattern, at, place)
-            last = 1
-            sums[-1] += 1
+            nested = nested or (char == "[" and _NESTED.match(pattern, at) is not None)
+            last = Measures(1, 1)
+            groups[-1].add(last)
         at += step
-    if len(sums) > 1:
+    if len(groups) > 1:
         raise place.error("is not a regular expression: a group is not closed.")
-    return sums[0]
+    whole = groups[0].closed()
+    return Measures(whole.size, whole.size) if nested else whole
+
+
+def _repeat(group: Measures, part: Measures, operator: str, count: re.Match[str] | None) -> Measures:
+    """The group's last part, repeated; the group is brought up to date."""
+    low = _number(count[1]) if count else int(operator == "+")
+    times = max(low, _number(count[3]), 1) if count else 1
+    whole = Measures(part.size * times, part.shortest * low)
+    group.add(Measures(whole.size - part.size, whole.shortest - part.shortest))
+    return whole
 
 
 def _number(digits: str | None) -> int:

@@ -97,6 +97,8 @@ def test_matches(grammar: str, good: list[str], bad: list[str]) -> None:
         ("root ::= *", "nothing to repeat"),
         ("root ::= (| *)", "nothing to repeat"),
         ('root ::= "a"{3,2}', "more than at most"),
+        ('root ::= "a"' + "*" * 60_000, "repetitions of the same"),
+        ("root ::= " + "(" * 40 + '"a"' + ")????" * 40, "repetitions of the same"),
         ('root ::= "a"{10001}', "counted to"),
         ('root ::= "a"{1,' + "9" * 5000 + "}", "counted to"),
         ('root ::= "a"{x}', "can't be read"),
