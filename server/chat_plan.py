@@ -9,12 +9,15 @@ import msgspec
 from server.chat.dialect import Dialect
 from server.chat.formats.chat_format import ChatFormat
 from server.chat.formats.grammar import GrammarTooLarge, LimitNotEnforceable
+from server.chat.formats.marker_tokens import MarkerTokens
 from server.chat.formats.parser import MessageParser
 from server.chat.formats.thinking import THINK, Thinking
+from server.chat.reasoning import asks_thinking
 from server.errors import invalid
 from server.rendering import Rendered, render
 from server.schemas.chat import ChatCompletionRequest
-from server.structured.content import content_rule
+from server.structured.aside import aside
+from server.structured.content import constrains, content_rule
 from server.toolset import Toolset, toolset
 
 
@@ -23,17 +26,27 @@ class ChatPlan(msgspec.Struct, frozen=True):
     tools: Toolset
     grammar: str | None
     """What an answer must match; None: anything."""
-    control_tokens: frozenset[int]
-    """Those whose text the parser must be given."""
+    tokens: MarkerTokens
+    """Those that the parser must be given as characters."""
     format: ChatFormat
     begins_after: str
     """What an answer goes on from: the prompt, so that its beginning can be understood."""
     split_reasoning: bool
     """Whether reasoning is told apart from content."""
+    thinking_limited: bool
+    """Whether it may have so many tokens only."""
+    content_constrained: bool
 
     def parser(self) -> MessageParser:
         """For one answer."""
-        return self.format.parser(self.tools.callable, self.begins_after)
+        return self.format.parser(
+            self.tools.callable,
+            self.begins_after,
+            self.tokens,
+            many=self.tools.choice.parallel,
+            limited=self.thinking_limited,
+            settles=self.content_constrained,
+        )
 
     @property
     def thinking(self) -> Thinking:
@@ -41,9 +54,10 @@ class ChatPlan(msgspec.Struct, frozen=True):
         return self.format.thinking or THINK
 
 
-async def plan(dialect: Dialect, request: ChatCompletionRequest) -> ChatPlan:
+async def plan_chat(dialect: Dialect, request: ChatCompletionRequest) -> ChatPlan:
     """Off the event loop. Raises a 400 for what the template refuses, and for what can't be enforced."""
-    return await asyncio.to_thread(_plan, dialect, request)
+    structured = request.tools or request.functions or constrains(request, request.response_format)
+    return await (aside if structured else asyncio.to_thread)(_plan, dialect, request)
 
 
 def _plan(dialect: Dialect, request: ChatCompletionRequest) -> ChatPlan:
@@ -52,6 +66,8 @@ def _plan(dialect: Dialect, request: ChatCompletionRequest) -> ChatPlan:
     rendered = render(dialect, request, tools, budget)
     chat_format = dialect.format(tools=bool(tools.described))
     token_ids = dialect.token_ids(chat_format)
+    if budget is None and (content is not None or tools.choice.mode == "required") and not _thinks(dialect, request):
+        budget = 0  # else a model that isn't to think could do nothing else, where little else is allowed
     begins_after = _begins_after(rendered, chat_format)
     try:
         grammar = chat_format.constraint(tools.callable, tools.choice, begins_after, token_ids, content, budget)
@@ -59,16 +75,22 @@ def _plan(dialect: Dialect, request: ChatCompletionRequest) -> ChatPlan:
         raise invalid(str(error), "functions" if tools.legacy else "tools") from None
     except LimitNotEnforceable as error:
         raise invalid(str(error), "reasoning_budget_tokens") from None
-    names = chat_format.tokens(tools=bool(tools.callable)) & token_ids.keys()
     return ChatPlan(
         rendered.prompt,
         tools,
         grammar,
-        dialect.control_tokens.intersection(token_ids[name] for name in names),
+        chat_format.marker_tokens(token_ids, dialect.control_tokens, tools=bool(tools.callable)),
         chat_format,
         begins_after,
-        request.reasoning_format != "none",
+        split_reasoning=request.reasoning_format != "none",
+        thinking_limited=budget is not None,
+        content_constrained=content is not None,
     )
+
+
+def _thinks(dialect: Dialect, request: ChatCompletionRequest) -> bool:
+    given = (request.chat_template_kwargs or {}).get("enable_thinking")
+    return dialect.thinks(asks_thinking(request.reasoning_effort, given))
 
 
 def _begins_after(rendered: Rendered, chat_format: ChatFormat) -> str:

@@ -6,7 +6,7 @@ Routes are built on this. It knows text and stop strings, but neither HTTP nor O
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
 import msgspec
@@ -18,23 +18,22 @@ from backends.base import (
     GenerateRequest,
     PromptProgress,
     TokenChunk,
-    TokenizerInfo,
     TokenLogprob,
 )
 from server.text.detokenizer import Detokenizer
 from server.text.stop import StopMatcher, StopStrings
 from server.timings import Timings
 
-_Bytes = bytes
-
 
 class TokenText(msgspec.Struct, frozen=True):
-    """A generated token; `top` holds the most likely ones at its place as (id, bytes, logprob)."""
+    """A generated token; `top` holds the most likely ones at its place as (id, piece, logprob)."""
 
     id: int
-    bytes: _Bytes
+    piece: bytes
     logprob: float | None
-    top: list[tuple[int, _Bytes, float]]
+    top: list[tuple[int, bytes, float]]
+    end: int = 0
+    """Where its text ends in the text of the choice, in characters."""
 
 
 class TextDelta(msgspec.Struct, frozen=True):
@@ -73,14 +72,19 @@ class Generation:
         request: GenerateRequest,
         *,
         stop: Sequence[str] = (),
-        special: bool | Collection[int] = False,
+        special: bool = False,
+        instead: Mapping[int, str] | None = None,
     ) -> None:
-        """`special` renders control tokens, all or these, as text."""
+        """`special` renders control tokens as text. `instead`: what to render these tokens as, where that is not the
+        text of their bytes."""
         self._backend = backend
         self._request = request
         strings = StopStrings(stop)
         info = backend.tokenizer.info
-        self._open = {i: _Choice(i, info, StopMatcher(strings), special) for i in range(request.n)}
+        self._open = {
+            index: _Choice(index, Detokenizer(info, special=special, instead=instead), info.pieces, strings)
+            for index in range(request.n)
+        }
         self.usage = Usage(len(request.prompt), rejected_prediction_tokens=request.n * len(request.prediction))
         self.timings = Timings()
 
@@ -146,16 +150,16 @@ class _Choice:
     takes part in ends; it leaves when the text has been released to there.
     """
 
-    def __init__(self, index: int, info: TokenizerInfo, matcher: StopMatcher, special: bool | Collection[int]) -> None:
+    def __init__(self, index: int, detokenizer: Detokenizer, pieces: Sequence[bytes], strings: StopStrings) -> None:
         self.index = index
         self.count = 0
-        self._pieces = info.pieces
-        self._detokenizer = Detokenizer(info, special=special)
-        self._matcher = matcher
+        self._pieces = pieces
+        self._detokenizer = detokenizer
+        self._matcher = StopMatcher(strings)
         self._decoded = 0
         self._released = 0
-        self._waiting: deque[tuple[int, int, TokenText]] = deque()
-        """(where its text starts, where it ends, token); the end lies ahead while its last character is incomplete."""
+        self._waiting: deque[tuple[int, TokenText]] = deque()
+        """(where its text starts, token); the token's end lies ahead while its last character is incomplete."""
 
     def take(self, chunk: TokenChunk) -> TextDelta:
         """Advance by a chunk. The delta may be empty: then its tokens are kept for a later one."""
@@ -180,29 +184,29 @@ class _Choice:
         self._decoded += len(text)
         self.count += 1
         end = self._decoded + self._detokenizer.pending
-        self._waiting.append((start, end, self._token_text(token, logprobs)))
+        self._waiting.append((start, self._token_text(token, logprobs, end)))
         return self._matcher.push(text)
 
-    def _token_text(self, token: int, logprobs: TokenLogprob | None) -> TokenText:
+    def _token_text(self, token: int, logprobs: TokenLogprob | None, end: int) -> TokenText:
         pieces = self._pieces
         if logprobs is None:
-            return TokenText(token, pieces[token], None, [])
-        return TokenText(token, pieces[token], logprobs.logprob, [(t, pieces[t], p) for t, p in logprobs.top])
+            return TokenText(token, pieces[token], None, [], end)
+        return TokenText(token, pieces[token], logprobs.logprob, [(t, pieces[t], p) for t, p in logprobs.top], end)
 
     def _stopped(self, text: str) -> TextDelta:
         """The last delta before a stop string; tokens that lie wholly in the stop string are dropped."""
         self._released += len(text)
-        tokens = [token for start, _, token in self._waiting if start < self._released]
+        tokens = [token for start, token in self._waiting if start < self._released]
         self._waiting.clear()
         return TextDelta(self.index, text, tokens, "stop", self._matcher.matched)
 
     def _leave(self) -> list[TokenText]:
         tokens = []
-        while self._waiting and self._waiting[0][1] <= self._released:
-            tokens.append(self._waiting.popleft()[2])
+        while self._waiting and self._waiting[0][1].end <= self._released:
+            tokens.append(self._waiting.popleft()[1])
         return tokens
 
     def _leave_all(self) -> list[TokenText]:
-        tokens = [token for _, _, token in self._waiting]
+        tokens = [token for _, token in self._waiting]
         self._waiting.clear()
         return tokens

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from backends.base import GenerateRequest, PromptProgress
 from server import sse
 from server.body import read_body
-from server.chat_plan import ChatPlan, plan
+from server.chat_plan import ChatPlan, plan_chat
 from server.connection import unless_gone
 from server.generation import Generation, TextDelta, TokenText
 from server.prompt import chat_tokens, prediction_tokens, room_for
@@ -68,7 +68,7 @@ class _Chat:
 
 async def _prepare(state: AppState, body: ChatCompletionRequest) -> _Chat:
     backend = state.loaded()
-    planned = await plan(state.dialect(tools=body.has_tools), body)
+    planned = await plan_chat(state.dialect(tools=body.has_tools), body)
     tokens = await chat_tokens(backend.tokenizer, planned.prompt)
     limit = body.completion_limit
     asked = limit is not None
@@ -85,7 +85,8 @@ async def _prepare(state: AppState, body: ChatCompletionRequest) -> _Chat:
         grammar=planned.grammar,
         prediction=await prediction_tokens(backend, body.prediction.text) if body.prediction else [],
     )
-    generation = Generation(backend, request, stop=body.stop_strings, special=planned.control_tokens)
+    stop = {form for text in body.stop_strings for form in (text, planned.tokens.form(text))}
+    generation = Generation(backend, request, stop=sorted(stop), instead=planned.tokens.characters)
     replies = [Reply(planned) for _ in range(request.n)]
     return _Chat(request.id, body, planned, generation, replies, fingerprint(backend.model), int(time.time()))
 

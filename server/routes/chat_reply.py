@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from codecs import getincrementaldecoder
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain, count
 
 from server.chat.formats.custom import CustomInput
 from server.chat.formats.events import CallArguments, CallEnded, CallStarted, ContentText, Event, ReasoningText
@@ -26,8 +26,14 @@ class Reply:
     def __init__(self, plan: ChatPlan) -> None:
         self._plan = plan
         self._parser = plan.parser()
+        self._at = 0
+        """How much text has been read, in characters."""
+        self._undecided = 0
+        """The last tokens, which have not become anything yet: they may turn out to be a marker."""
         self._inputs: dict[int, CustomInput] = {}
         """Of calls of custom tools."""
+        self._ids: set[str] = set()
+        """Of calls."""
         self._calls = 0
         self._open_call = False
         self._thought_aloud = False
@@ -40,7 +46,8 @@ class Reply:
     def take(self, delta: TextDelta) -> list[Delta]:
         """What the client is told. Text of a kind comes in one delta."""
         if self._settled:
-            return [ContentDelta(delta.text)] if delta.text else []
+            text = self._plan.tokens.shown(delta.text)
+            return [ContentDelta(text)] if text else []
         found = self._read(delta)
         self._settled = self._parser.settled and not self._thought_aloud
         if delta.finish_reason is not None:
@@ -48,8 +55,8 @@ class Reply:
         return self._deltas(found)
 
     def finish_reason(self, last: TextDelta) -> FinishReason:
-        """Calls count if the model has ended by itself, or if at least the last one is complete."""
-        if last.finish_reason == "stop" and self._calls and (last.stop_string is None or not self._open_call):
+        """Calls count unless the last one is cut off."""
+        if last.finish_reason == "stop" and self._calls and not self._open_call:
             return "function_call" if self._plan.tools.legacy else "tool_calls"
         return last.finish_reason or "stop"
 
@@ -57,12 +64,28 @@ class Reply:
         """Token by token, if there are several: so each can be told to be reasoning or not."""
         parser = self._parser
         found: list[Event] = []
-        for text, count in _pieces(delta):
-            thinking = parser.thinking
-            found += parser.feed(text)
-            if thinking or parser.thinking:
-                self.reasoning_tokens += count
+        for text, tokens in self._pieces(delta):
+            before = parser.thinking
+            new = parser.feed(text)
+            found += new
+            if before or self._undecided or not text.isspace():
+                self._undecided += tokens
+            if before or parser.thinking:
+                self.reasoning_tokens += self._undecided
+            if new or before or parser.thinking:
+                self._undecided = 0
         return found
+
+    def _pieces(self, delta: TextDelta) -> Iterator[tuple[str, int]]:
+        """The text, cut where tokens end, each piece with the number of tokens that end there."""
+        start = 0
+        for token in delta.tokens:
+            end = min(max(token.end - self._at, start), len(delta.text))
+            yield delta.text[start:end], 1
+            start = end
+        if start < len(delta.text):
+            yield delta.text[start:], 0
+        self._at += len(delta.text)
 
     def _deltas(self, events: Iterable[Event]) -> list[Delta]:
         deltas: list[Delta] = []
@@ -92,13 +115,21 @@ class Reply:
         thinking = self._plan.thinking
         return f"{thinking.open}\n" if self._thought_aloud else f"\n{thinking.close}\n\n"
 
-    def _started(self, event: CallStarted) -> Delta | None:
+    def _call_id(self, event: CallStarted) -> str:
+        """The model's own, unless it has given it to another call."""
+        new = (self._plan.format.format.call_id(event.name, number) for number in count(event.index))
+        given = [event.id] if event.id else []
+        found = next(known for known in chain(given, new) if known not in self._ids)
+        self._ids.add(found)
+        return found
+
+    def _started(self, event: CallStarted) -> Delta:
         self._calls, self._open_call = event.index + 1, True
         tools, name = self._plan.tools, event.name
         if tools.legacy:
             first = FunctionText(name=name, arguments="")
-            return FunctionCallDelta(first) if event.index == 0 else None
-        call_id = event.id or self._plan.format.format.call_id(name, event.index)
+            return FunctionCallDelta(first)
+        call_id = self._call_id(event)
         if name in tools.custom:
             self._inputs[event.index] = CustomInput()
             custom = CustomText(name=name, input="")
@@ -109,22 +140,11 @@ class Reply:
     def _continued(self, event: CallArguments) -> Delta | None:
         index, text = event.index, event.text
         if self._plan.tools.legacy:
-            return FunctionCallDelta(FunctionText(arguments=text)) if index == 0 else None
+            return FunctionCallDelta(FunctionText(arguments=text))
         if (custom := self._inputs.get(index)) is not None:
             more = custom.feed(text)
             return ToolCallsDelta([ToolCallDelta(index, custom=CustomText(input=more))]) if more else None
         return ToolCallsDelta([ToolCallDelta(index, function=FunctionText(arguments=text))])
-
-
-def _pieces(delta: TextDelta) -> Iterable[tuple[str, int]]:
-    """The text with the number of its tokens, cut at the tokens if they spell it."""
-    if len(delta.tokens) < 2:
-        return [(delta.text, len(delta.tokens))]
-    decode = getincrementaldecoder("utf-8")("replace").decode
-    texts = [decode(token.bytes) for token in delta.tokens]
-    if "".join(texts) != delta.text:  # tokens that aren't shown, or a character that isn't one
-        return [(delta.text, len(texts))]
-    return [(text, 1) for text in texts]
 
 
 def _joined(last: Delta, delta: Delta) -> bool:

@@ -102,7 +102,7 @@ class ChatCompletionRequest(GenerationFields, ConversationFields):
     logprobs: bool | None = None
     top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
 
-    response_format: Omissible[ResponseFormat] = None
+    response_format: ResponseFormat | None = None
 
     modalities: Annotated[list[Literal["text", "audio"]], Field(fail_fast=True)] | None = None
     audio: Audio | None = None
@@ -121,7 +121,7 @@ class ChatCompletionRequest(GenerationFields, ConversationFields):
     prompt_cache_options: Omissible[PromptCacheOptions] = None
 
     # llama-server's own
-    reasoning_format: Literal["none", "auto", "deepseek"] | None = None
+    reasoning_format: Literal["none", "auto", "deepseek", "deepseek-legacy"] | None = None
     reasoning_budget_tokens: Budget | None = None
     thinking_budget_tokens: Budget | None = None
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from server.schemas.json_types import Body, Omissible
+from server.schemas.json_types import Body
 from server.schemas.messages import Message
 from server.schemas.tools import MAX_TOOLS, FunctionCallChoice, LegacyFunction, Tool, ToolChoice
 
@@ -17,11 +17,11 @@ Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 class ConversationFields(Body):
     messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
-    tools: Omissible[Tools] = None
-    tool_choice: Omissible[ToolChoice] = None
-    parallel_tool_calls: Omissible[bool] = None
-    functions: Omissible[Functions] = None
-    function_call: Omissible[FunctionCallChoice] = None
+    tools: Tools | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    functions: Functions | None = None
+    function_call: FunctionCallChoice | None = None
     reasoning_effort: Effort | None = None
 
     # llama-server's and vLLM's own

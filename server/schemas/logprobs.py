@@ -8,7 +8,6 @@ import msgspec
 
 from server.generation import TokenText
 
-_Bytes = bytes
 LEAST = -9999.0
 """OpenAI's stand-in for minus infinity, which JSON lacks."""
 
@@ -42,9 +41,9 @@ def chat_logprobs(tokens: Iterable[TokenText]) -> ChatLogprobs:
     return ChatLogprobs(
         content=[
             TokenLogprob(
-                token=_shown(token.bytes),
+                token=_shown(token.piece),
                 logprob=_number(token.logprob),
-                bytes=list(token.bytes),
+                bytes=list(token.piece),
                 top_logprobs=[
                     TopLogprob(_shown(piece), _number(logprob), list(piece)) for _, piece, logprob in token.top
                 ],
@@ -61,7 +60,7 @@ def completion_logprobs(tokens: Iterable[tuple[int, TokenText]]) -> CompletionLo
     """
     result = CompletionLogprobs([], [], [], [])
     for offset, token in tokens:
-        name = legacy_name(token.bytes)
+        name = legacy_name(token.piece)
         top = {legacy_name(piece): _number(logprob) for _, piece, logprob in token.top}
         result.text_offset.append(offset)
         result.tokens.append(name)
@@ -74,11 +73,11 @@ def _number(logprob: float | None) -> float:
     return 0.0 if logprob is None else max(logprob, LEAST)
 
 
-def _shown(piece: _Bytes) -> str:
+def _shown(piece: bytes) -> str:
     return piece.decode("utf-8", "replace")
 
 
-def legacy_name(piece: _Bytes) -> str:
+def legacy_name(piece: bytes) -> str:
     r"""A token as text; a part of a character as OpenAI writes it, `bytes:\xe2\x80`."""
     try:
         return piece.decode()

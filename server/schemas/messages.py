@@ -122,7 +122,7 @@ class AssistantMessage(_Kept):
     refusal: str | None = None
     name: Omissible[str] = None
     audio: AudioReference | None = None
-    tool_calls: Omissible[Annotated[list[ToolCall], Field(fail_fast=True)]] = None
+    tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = None
     function_call: FunctionCall | None = None
 
 
@@ -151,6 +151,9 @@ def as_sent(message: Message) -> dict[str, Any]:
     """The message as the client wrote it, properties beyond OpenAI's included.
 
     Calls in a message whose role makes none are left out: there they are unknown properties that nothing has checked.
+    So are calls that are null: templates ask whether there are any, and then go through them.
     """
-    unchecked = None if isinstance(message, AssistantMessage) else _ONLY_ASSISTANTS
-    return message.model_dump(exclude_unset=True, exclude=unchecked)
+    calls = _ONLY_ASSISTANTS
+    if isinstance(message, AssistantMessage):
+        calls = {name for name in calls if getattr(message, name) is None}
+    return message.model_dump(exclude_unset=True, exclude=calls)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag
 
-from server.schemas.json_types import Body, Omissible
+from server.schemas.json_types import Body
 
 MAX_TOOLS = 1024
 
@@ -18,8 +18,8 @@ class FunctionDefinition(Body):
 
     model_config = ConfigDict(extra="allow")
     name: Name
-    description: Omissible[str] = None
-    parameters: Omissible[dict[str, Any]] = None
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
     strict: bool | None = None
 
 
@@ -46,8 +46,8 @@ class GrammarToolFormat(Body):
 
 class CustomToolDefinition(Body):
     name: Name
-    description: Omissible[str] = None
-    format: Omissible[Annotated[TextToolFormat | GrammarToolFormat, Field(discriminator="type")]] = None
+    description: str | None = None
+    format: Annotated[TextToolFormat | GrammarToolFormat, Field(discriminator="type")] | None = None
 
 
 class CustomTool(Body):
@@ -62,8 +62,8 @@ class LegacyFunction(Body):
     """An entry of the deprecated `functions`."""
 
     name: Name
-    description: Omissible[str] = None
-    parameters: Omissible[dict[str, Any]] = None
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
 
 
 class ToolName(Body):
@@ -115,14 +115,14 @@ class TextFormat(Body):
 
 class JsonObjectFormat(Body):
     type: Literal["json_object"]
-    schema_: Omissible[dict[str, Any]] = Field(default=None, alias="schema")
+    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
     """llama-server's own."""
 
 
 class JsonSchema(Body):
     name: str
-    description: Omissible[str] = None
-    schema_: Omissible[dict[str, Any]] = Field(default=None, alias="schema")
+    description: str | None = None
+    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
     strict: bool | None = None
 
 

@@ -8,7 +8,7 @@ are split. Pieces are joined as they are: like llama-server, a leading space of 
 from __future__ import annotations
 
 from codecs import utf_8_decode
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 
 from backends.base import TokenizerInfo
 
@@ -16,16 +16,15 @@ from backends.base import TokenizerInfo
 class Detokenizer:
     """The text of one sequence. Call `push` per token and `finish` once at its end."""
 
-    __slots__ = ("_hidden", "_partial", "_pieces")
+    __slots__ = ("_as_text", "_partial", "_pieces")
 
-    def __init__(self, info: TokenizerInfo, *, special: bool | Collection[int] = False) -> None:
-        """`special`: render control tokens, all or these, as their markup, instead of as nothing."""
+    def __init__(self, info: TokenizerInfo, *, special: bool = False, instead: Mapping[int, str] | None = None) -> None:
+        """`special`: render control tokens as their markup, instead of as nothing. `instead`: what to render these
+        tokens as."""
         self._pieces = info.pieces
-        self._hidden: frozenset[int]
-        if isinstance(special, bool):
-            self._hidden = frozenset() if special else info.control_tokens
-        else:
-            self._hidden = info.control_tokens.difference(special)
+        self._as_text: dict[int, str] = {} if special else dict.fromkeys(info.control_tokens, "")
+        """Tokens that aren't rendered as their bytes."""
+        self._as_text.update(instead or {})
         self._partial = b""
 
     @property
@@ -35,8 +34,9 @@ class Detokenizer:
 
     def push(self, token: int) -> str:
         """The characters that `token` completes, perhaps none. Raises IndexError if the vocabulary has no such id."""
-        if token in self._hidden:
-            return ""
+        if token in self._as_text:
+            text = self._as_text[token]
+            return self.finish() + text if text else ""
         data = self._partial + self._pieces[token]
         text, used = utf_8_decode(data, "replace", False)
         self._partial = data[used:]

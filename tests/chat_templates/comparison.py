@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from server.chat.dialect import Dialect
-from server.chat.formats.message import Message as Parsed
+from tests.server.chat_formats.message import Message as Parsed
 from server.chat.formats.tools import Tool
 from server.chat.template import ChatTemplate, ChatTemplateError
 from tests.chat_templates.conversations import ARGUMENTS, ASK, CALL, CONVERSATIONS, TOOL, Conversation, Message

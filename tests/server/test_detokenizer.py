@@ -52,10 +52,10 @@ def test_control_tokens_show_only_when_asked_for() -> None:
     assert detokenize(info, [1, 0, 1], special=True) == "hi<|im_end|>hi"
 
 
-def test_some_control_tokens_may_show() -> None:
-    info = vocabulary([b"<|im_end|>", b"<think>", b"hi"], frozenset({0, 1}))
-    assert "".join(map(Detokenizer(info, special={1}).push, [1, 2, 0])) == "<think>hi"
-    assert "".join(map(Detokenizer(info, special=()).push, [1, 2, 0])) == "hi"
+def test_some_tokens_may_be_shown_as_something_else() -> None:
+    info = vocabulary([b"<|im_end|>", b"<think>", b"hi", b"\xf0"], frozenset({0, 1}))
+    detokenizer = Detokenizer(info, instead={1: "T", 2: "H"})
+    assert [detokenizer.push(token) for token in (1, 2, 0, 3, 1)] == ["T", "H", "", "", "\ufffdT"]
 
 
 def test_a_leading_space_is_kept() -> None:

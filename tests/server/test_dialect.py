@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from server.chat.builtin import BUILTIN, builtin
 from server.chat.dialect import Dialect
 from server.chat.template import ChatTemplate
+from tests.server.chat_formats.parsing import message
+from tests.server.chat_formats.writers import BY_NAME
 from tests.server.scripted import INFO
 
 TOOL: dict[str, Any] = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
@@ -61,6 +64,32 @@ def test_a_template_that_shows_no_calls() -> None:
     prompt = render(found, tools=[TOOL])
     assert "Oslo" in prompt and '"get_weather"' in prompt and "# Tools" not in prompt
     assert found.format(tools=True).format.name == "hermes"
+
+
+@pytest.mark.parametrize(
+    ("sign", "call"),
+    [
+        ("<|tool_call|>", '<|tool_call|>[{"name": "get_weather", "arguments": {"city": "Oslo"}}]'),
+        ("<|tool_call_start|>", '<|tool_call_start|>[get_weather(city="Oslo")]<|tool_call_end|>'),
+        ('<tool_call>"arguments"', '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Oslo"}}\n</tool_call>'),
+    ],
+)
+def test_calls_that_a_template_does_not_show_are_text_in_its_format(sign: str, call: str) -> None:
+    found = dialect(TOOLS + "{# " + sign + " #}" + LOOP % "{{ m.content }}")
+    assert render(found, tools=[TOOL]).endswith(f"[user]Weather?[assistant]{call}[tool]rain")
+    without_tool_role = dialect(TOOLS + "{# " + sign + " #}" + LOOP % "{{ m.content if m.role != 'tool' }}")
+    assert "[user]<tool_response>\nrain" in render(without_tool_role, tools=[TOOL])
+
+
+def test_printed_calls_are_read_back() -> None:
+    arguments = {"city": "Köln 'Süd'", "exact": True, "days": None, "options": {"hours": [1, 2.5, False]}}
+    for name in ("granite-list", "phi-list", "pythonic", "lfm2"):
+        text = BY_NAME[name].format.printed([("get_weather", arguments), ("get_time", {})])
+        read = message(BY_NAME[name], text or "")
+        assert [(call.name, json.loads(call.arguments)) for call in read.calls] == [
+            ("get_weather", arguments),
+            ("get_time", {}),
+        ]
 
 
 @pytest.mark.parametrize("name", BUILTIN)

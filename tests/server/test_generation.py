@@ -96,7 +96,7 @@ async def collect(generation: Generation) -> list[TextDelta]:
 
 
 def spelled(deltas: list[TextDelta]) -> bytes:
-    return b"".join(token.bytes for delta in deltas for token in delta.tokens)
+    return b"".join(token.piece for delta in deltas for token in delta.tokens)
 
 
 async def test_text_tokens_and_usage() -> None:
@@ -167,7 +167,7 @@ async def test_logprobs_carry_bytes() -> None:
     events: list[GenerationEvent] = [TokenChunk("r", 0, [65], logprobs=[logprob], finish_reason="length")]
     (delta,) = await collect(Generation(ScriptedBackend(events), request()))
     (token,) = delta.tokens
-    assert (token.id, token.bytes, token.logprob) == (65, b"A", -0.5)
+    assert (token.id, token.piece, token.logprob) == (65, b"A", -0.5)
     assert token.top == [(65, b"A", -0.5), (66, b"B", -1.5)]
 
 

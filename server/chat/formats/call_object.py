@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from server.chat.formats.format import Reading
-from server.chat.formats.grammar import Grammar, quoted
+from server.chat.formats.grammar import Grammar, quoted, regex
 from server.chat.formats.json_text import read_object, read_string, read_value
 from server.chat.formats.reader import Malformed, Reader, Steps, transcribed
 from server.chat.formats.tools import Tool
@@ -24,16 +24,16 @@ _HALF = re.compile(r"[\ud800-\udfff]")
 """Half a character: text can't hold it."""
 
 
-def read_calls(reading: Reading, *, known: bool = False, ids: bool = False) -> Steps[None]:
+def read_calls(reading: Reading, *, ids: bool = False) -> Steps[None]:
     """Read objects, one or several, in a list or not. Malformed where nothing more is a call.
 
-    `known`: only what names a tool that there is, is a call. `ids`: those that the model writes are worth keeping.
+    `ids`: those that the model writes are worth keeping.
     """
     reader = reading.reader
     listed = yield from reader.after_spaces("[")
     while True:
         yield from reader.spaces()
-        yield from _Call(reading, known=known, ids=ids).read()
+        yield from _Call(reading, ids=ids).read()
         separator = yield from reader.after_spaces(",", ";")
         reader.commit()
         if listed and (yield from reader.after_spaces("]")):
@@ -43,13 +43,39 @@ def read_calls(reading: Reading, *, known: bool = False, ids: bool = False) -> S
             return
 
 
+_SPACE = r"[ \t\r\n]*"
+_TYPE = _SPACE.join(('"type"', ":", '"function"', ",", ""))
+BARE_HEAD = _SPACE.join((r"\{", f'({_TYPE})?"name"', ":", '"'))
+"""What an object without a marker begins with, as a regular expression. A tool's name follows."""
+
+
+def read_bare_call(reading: Reading) -> Steps[None]:
+    """One object that begins so. Nothing of it has been read, and what was before it is committed."""
+    reader = reading.reader
+    yield from reader.expect("{")
+    yield from reader.spaces()
+    if (yield from reader.before('"type"')):
+        yield from _expect(reader, '"type"', ":", '"function"', ",")
+    yield from _expect(reader, '"name"', ":")
+    yield from reader.expect(*(f'"{name}"' for name in reading.tools))
+    reader.rewind()
+    yield from _Call(reading, ids=False).read()
+
+
+def _expect(reader: Reader, *texts: str) -> Steps[None]:
+    """Each of them, and whitespace behind it."""
+    for text in texts:
+        yield from reader.expect(text)
+        yield from reader.spaces()
+
+
 class _Call:
     """One object. The call starts when its name and the start of its arguments are there."""
 
-    def __init__(self, reading: Reading, *, known: bool, ids: bool) -> None:
+    def __init__(self, reading: Reading, *, ids: bool) -> None:
+        self._reading = reading
         self._out = reading.out
         self._reader = reading.reader
-        self._known = reading.tools if known else None
         self._ids = IDS if ids else ()
         self._name: str | None = None
         self._id: str | None = None
@@ -87,7 +113,7 @@ class _Call:
             yield from self._members(inner=True)
         elif key in NAMES and self._name is None:
             self._name = yield from _string(self._reader)
-            if not self._name or (self._known is not None and self._name not in self._known):
+            if self._name not in self._reading.tools:
                 raise Malformed
             if self._waiting is not None:
                 self._start("".join(self._waiting))
@@ -126,7 +152,7 @@ class _Call:
     def _start(self, arguments: str) -> None:
         if self._name is None:
             raise Malformed
-        self._out.start_call(self._name, self._id)
+        self._reading.start_call(self._name, self._id)
         self._started = True
         self._out.arguments(arguments)
 
@@ -138,6 +164,18 @@ def _string(reader: Reader) -> Steps[str]:
     value = json.loads("".join(parts))
     assert isinstance(value, str)
     return _HALF.sub("\ufffd", value)
+
+
+def write_bare_call(grammar: Grammar, tools: Sequence[Tool], arguments: str) -> str:
+    """The body of a rule for the rest of such an object, from the name on, which ends like a lazy rule."""
+    return grammar.one_of(
+        "call",
+        (
+            f"{grammar.rule('name', f'/{regex(tool.name)}{chr(34)}/', '[lazy]')} {quoted(f', {quoted(arguments)}: ')}"
+            f" {grammar.json(tool.schema, strict=tool.strict)} {quoted('}')}"
+            for tool in tools
+        ),
+    )
 
 
 def write_call(

@@ -3,10 +3,9 @@
     chat = recognise(template.source)                     # registry.py
     ids = chat.token_ids(vocabulary.pieces)
 
-    names = chat.tokens(tools=bool(tools))
-    rendered = {ids[name] for name in names & ids.keys()}
+    tokens = chat.marker_tokens(ids, control, tools=bool(tools))
     grammar = chat.constraint(tools, choice, prompt, ids)
-    parser = chat.parser(tools, prompt)
+    parser = chat.parser(tools, prompt, tokens)
     for text in deltas:
         events = parser.feed(text)
     events = parser.finish()
@@ -16,13 +15,16 @@ The first two once per model, the rest per request, a parser per sequence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from server.chat.formats.format import Format, Plan, Reading
+from server.chat.formats.format import Format, Reading, Writing
 from server.chat.formats.grammar import Grammar
+from server.chat.formats.marker_tokens import SPELLED, MarkerTokens
+from server.chat.formats.output import Output
 from server.chat.formats.parser import MessageParser
+from server.chat.formats.reader import Reader, Steps
 from server.chat.formats.thinking import THINK, Thinking
 from server.chat.formats.tools import Tool, ToolChoice
 
@@ -40,23 +42,44 @@ class ChatFormat(msgspec.Struct, frozen=True):
         return self.thinking is not None or self.format.has_thinking
 
     def tokens(self, *, tools: bool) -> frozenset[str]:
-        """Texts that may be control tokens, and that the parser must then be given; `tools`: if it is to read calls."""
+        """Texts that may be single tokens, and that matter then; `tools`: if there are calls to be read."""
         thinking = self.thinking or THINK
         own = self.format.tokens if tools else self.format.tokens_without_tools
-        return frozenset((*own, thinking.open, thinking.close))
+        return frozenset((*own, *thinking.tokens))
 
     def token_ids(self, pieces: Sequence[bytes]) -> dict[str, int]:
         """Which of these texts are single tokens of the vocabulary, of whatever kind."""
         texts = {text.encode(): text for text in self.tokens(tools=True)}
         return {texts[piece]: token for token, piece in enumerate(pieces) if piece in texts}
 
-    def parser(self, tools: Sequence[Tool] = (), prompt: str = "") -> MessageParser:
-        """For one sequence. Without `tools`, what looks like a call is content. `prompt`: at least its last lines."""
+    def marker_tokens(self, ids: Mapping[str, int], control: Collection[int], *, tools: bool) -> MarkerTokens:
+        """The tokens that parsers must be given as characters. `ids`: as `token_ids` has them."""
+        names = self.tokens(tools=tools)
+        return MarkerTokens({name: token for name, token in ids.items() if name in names}, control)
+
+    def parser(
+        self,
+        tools: Sequence[Tool] = (),
+        prompt: str = "",
+        tokens: MarkerTokens = SPELLED,
+        *,
+        many: bool = True,
+        limited: bool = False,
+        settles: bool = False,
+    ) -> MessageParser:
+        """For one sequence that the `constraint` made of the same holds for.
+
+        `tools`: those that may be called; what looks like another call is content. `prompt`: at least its last lines.
+        `many`: there may be several calls. `limited`: thinking has a budget. `settles`: the answer isn't free.
+        """
         by_name = {tool.name: tool for tool in tools}
         thinking = self.thinking or THINK
-        return MessageParser(
-            lambda reader, out: self.format.read_message(Reading(reader, out, by_name, thinking, prompt))
-        )
+
+        def read(reader: Reader, out: Output) -> Steps[None]:
+            reading = Reading(reader, out, by_name, many, thinking, limited, prompt, settles)
+            return self.format.read_message(reading)
+
+        return MessageParser(read, tokens)
 
     def constraint(
         self,
@@ -76,7 +99,7 @@ class ChatFormat(msgspec.Struct, frozen=True):
         usable = choice.among(tools)
         if not usable and content is None and (budget is None or not self.thinks):
             return None
-        plan = Plan(
+        writing = Writing(
             tools=usable,
             required=choice.mode == "required",
             many=choice.parallel,
@@ -87,4 +110,4 @@ class ChatFormat(msgspec.Struct, frozen=True):
         )
         names = self.tokens(tools=bool(usable))
         grammar = Grammar({text: token_ids[text] for text in sorted(names) if text in token_ids})
-        return grammar.text(self.format.write_message(grammar, plan))
+        return grammar.text(self.format.write_message(grammar, writing))

@@ -48,6 +48,7 @@ class DeepSeek(TaggedFormat):
     tokens: ClassVar[Texts] = (SECTION, SECTION_END, CALL, SEPARATOR, CALL_END)
     calls_end_thinking = True
     repeats = False
+    verbatim = True
 
     def read_calls(self, reading: Reading, opener: str) -> Steps[None]:
         if opener != CALL:
@@ -67,9 +68,9 @@ class DeepSeek(TaggedFormat):
             yield from reader.spaces()
             name = yield from reader.run(_NAME, 200)  # what came first was the call's type
             yield from reader.after_spaces("```json", "```")
-        if not name or not (yield from reader.before("{")):
+        if not (yield from reader.before("{")):
             raise Malformed
-        out.start_call(name)
+        reading.start_call(name)
         yield from reader.spaces()
         yield from read_object(reader, out.arguments)
         out.end_call()
@@ -79,13 +80,21 @@ class DeepSeek(TaggedFormat):
             reader.commit()
 
     def write_calls(self, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> str:
+        return f"{grammar.literal(CALL)} {self._write_first(grammar, tools, many=many)} {grammar.literal(SECTION_END)}"
+
+    def write_calls_after(self, opener: str, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> str | None:
+        if opener != CALL:
+            return None
+        return f"{self._write_first(grammar, tools, many=many)} ({grammar.literal(SECTION_END)})?"
+
+    def _write_first(self, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> str:
+        """Calls, behind the marker of the first."""
         call = grammar.one_of("call", (self._write_call(grammar, tool) for tool in tools))
-        more = f"({SPACE} {call})*" if many else ""
-        return f"{call} {more} {grammar.literal(SECTION_END)}"
+        return f"{call} ({SPACE} {grammar.literal(CALL)} {call})*" if many else call
 
     def _write_call(self, grammar: Grammar, tool: Tool) -> str:
         arguments = grammar.json(tool.schema, strict=tool.strict)
-        return f"{grammar.literal(CALL + tool.name + SEPARATOR)} {arguments} {grammar.literal(CALL_END)}"
+        return f"{grammar.literal(tool.name + SEPARATOR)} {arguments} {grammar.literal(CALL_END)}"
 
 
 class DeepSeekFenced(DeepSeek):
@@ -93,8 +102,9 @@ class DeepSeekFenced(DeepSeek):
 
     name = "deepseek-fenced"
     signs = ((SEPARATOR, "```json"),)
+    leftovers = (*DeepSeek.leftovers, "```")
 
     def _write_call(self, grammar: Grammar, tool: Tool) -> str:
-        opening = grammar.literal(f"{CALL}function{SEPARATOR}{tool.name}\n```json\n")
+        opening = grammar.literal(f"function{SEPARATOR}{tool.name}\n```json\n")
         arguments = grammar.json(tool.schema, strict=tool.strict)
         return f"{opening} {arguments} {grammar.literal(chr(10) + '```' + CALL_END)}"

@@ -11,6 +11,7 @@ import msgspec
 
 from server.chat.formats import schema
 from server.chat.formats.grammar import SPACE, Grammar, quoted
+from server.chat.formats.json_text import read_value
 from server.chat.formats.markers import markers
 from server.chat.formats.object_writer import ObjectWriter
 from server.chat.formats.reader import Malformed, Reader, Steps, Write
@@ -29,7 +30,7 @@ class Elements(msgspec.Struct, frozen=True):
     """Behind the name, to the value's start; with the newline, where values stand on lines of their own."""
     close: str
     after: tuple[str, ...]
-    """What may come after an argument: one of these, after any whitespace."""
+    """What comes after an argument: one of these, after any whitespace."""
     space: str = ""
     """What is written behind `close`."""
     lines: bool = False
@@ -52,6 +53,11 @@ def read_element(
     """Read an argument's value and the closing marker. `string`: whether it says itself that it is one."""
     allowed = tool.types(name) if tool is not None and string is None else frozenset()
     arguments.key(name)
+    if "string" not in allowed and (allowed or string is False):
+        value = yield from _read_json(reader, elements)
+        if value is not None:
+            arguments.write(as_json(value, allowed))
+            return
     if string or allowed == {"string"}:
         arguments.write('"')
         yield from _read_value(reader, elements, arguments.text)
@@ -65,6 +71,22 @@ def read_element(
             arguments.write(as_json("".join(parts), allowed))
         raise
     arguments.write(as_json("".join(parts), allowed))
+
+
+def _read_json(reader: Reader, elements: Elements) -> Steps[str | None]:
+    """JSON with strings inside, which may hold what looks like the marker; None if it is something else."""
+    parts: list[str] = []
+    try:
+        yield from reader.spaces()
+        if (yield from reader.peek()) not in ("{", "["):
+            raise Malformed
+        yield from read_value(reader, parts.append)
+        yield from reader.spaces()
+        yield from reader.expect(elements.close)
+    except Malformed:
+        reader.rewind()
+        return None
+    return "".join(parts)
 
 
 def _read_value(reader: Reader, elements: Elements, write: Write) -> Steps[None]:
@@ -136,16 +158,18 @@ def _write_value(grammar: Grammar, elements: Elements, tool: Tool, name: str) ->
         values = grammar.rule("value", " | ".join(map(quoted, texts)))
     else:
         return _write_text(grammar, elements, schema.whole_pattern(argument))
-    return f"{values} {grammar.literal(_end(elements))} {_space(elements)}"
+    return f"{values} {grammar.literal(_line(elements) + elements.close)} {_space(grammar, elements)}"
 
 
 def _write_text(grammar: Grammar, elements: Elements, pattern: str | None = None) -> str:
-    return f"{grammar.until(_end(elements), pattern=pattern)} {_space(elements)}"
+    """The text ends with the first marker, as it does for `read_element` then: something of `after` follows."""
+    marker = elements.close if pattern is None else _line(elements) + elements.close
+    return f"{grammar.until(marker, pattern=pattern)} {_space(grammar, elements)}"
 
 
-def _end(elements: Elements) -> str:
-    return ("\n" if elements.lines else "") + elements.close + elements.space
+def _line(elements: Elements) -> str:
+    return "\n" if elements.lines else ""
 
 
-def _space(elements: Elements) -> str:
-    return SPACE if elements.open_value else ""
+def _space(grammar: Grammar, elements: Elements) -> str:
+    return SPACE if elements.open_value else grammar.literal(elements.space)

@@ -11,7 +11,7 @@ import msgspec
 
 from server.chat.formats.grammar import Grammar
 from server.chat.formats.output import Output
-from server.chat.formats.reader import Reader, Steps
+from server.chat.formats.reader import Malformed, Reader, Steps
 from server.chat.formats.thinking import Thinking
 from server.chat.formats.tools import Tool
 
@@ -25,14 +25,38 @@ class Reading(msgspec.Struct, frozen=True):
     reader: Reader
     out: Output
     tools: Mapping[str, Tool]
-    """By name. Empty: what looks like a call is content."""
+    """Those that may be called, by name. Empty: what looks like a call is content."""
+    many: bool
+    """There may be several calls."""
     thinking: Thinking
+    limited: bool
+    """Thinking has a budget: nothing but its own marker ends it."""
     prompt: str
     """The end of the prompt: what the message goes on from."""
+    settles: bool
+    """The answer isn't free: where it has begun, all is content."""
+
+    def start_call(self, name: str, id: str | None = None) -> None:
+        """Malformed if there can't be this call: so it is content, as all that is no call."""
+        if name not in self.tools or (self.out.calls and not self.many):
+            raise Malformed
+        self.out.start_call(name, id)
+
+    def mend(self, calls: int, *, verbatim: bool) -> None:
+        """After Malformed, with so many `calls` before: go back to where the text may be read as content.
+
+        If the text has ended inside of a call, that is no content: the rest belongs to the arguments if they are told
+        as the model writes them (`verbatim`), and is a piece of markup if they aren't.
+        """
+        cut = self.reader.starved and self.out.calling and self.out.calls > calls
+        self.reader.rewind()
+        if cut:
+            rest = self.reader.rest()
+            self.out.arguments(rest if verbatim else "")
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """What a message has to be."""
+class Writing(msgspec.Struct, frozen=True):
+    """What a message has to be, for its grammar."""
 
     tools: Sequence[Tool]
     """Those that may be called."""
@@ -56,10 +80,12 @@ class Format(ABC):
     signs: ClassVar[Signs] = ()
     """A chat template has this format if it contains all the strings of one of these."""
     tokens: ClassVar[Texts] = ()
-    """Texts, markers or parts of them, that vocabularies of its models have as single tokens. Where those are control
-    tokens, the parser must be given their text, and constraints must name the tokens."""
+    """Texts, markers or parts of them, that vocabularies of its models have as single tokens. Where they are, only the
+    tokens are markers, to the parser and in constraints."""
     tokens_without_tools: ClassVar[Texts] = ()
     """Those of them that matter even in messages without tools."""
+    verbatim: ClassVar[bool] = False
+    """Whether calls are told with the arguments as the model writes them."""
 
     has_thinking: ClassVar[bool] = False
     """Thinking is a part of the format itself."""
@@ -80,5 +106,5 @@ class Format(ABC):
         """Read a whole message, to the end of the text."""
 
     @abstractmethod
-    def write_message(self, grammar: Grammar, plan: Plan) -> str:
+    def write_message(self, grammar: Grammar, writing: Writing) -> str:
         """The body of a grammar rule for such a message."""

@@ -42,7 +42,7 @@ class Gemma(TaggedFormat):
         name = yield from reader.run(_NAME, 200)
         if not name or not (yield from reader.before("{")):
             raise Malformed
-        out.start_call(name)
+        reading.start_call(name)
         yield from reader.spaces()
         yield from self._read_object(reader, out.arguments, 0)
         out.end_call()

@@ -44,7 +44,7 @@ class Glm(TaggedFormat):
         name = yield from reader.run(_NAME, 200)
         if not name or not (yield from reader.before(*elements.after)):
             raise Malformed
-        out.start_call(name)
+        reading.start_call(name)
         arguments = ObjectWriter(out.arguments)
         while (yield from reader.after_spaces("<arg_key>")):
             key = yield from reader.run(_KEY, 200)

@@ -49,6 +49,8 @@ class Grammar:
         self._split = re.compile("|".join(map(re.escape, tokens))) if tokens else None
         self._rules: list[str] = []
         self._defined: set[str] = set()
+        self._json: dict[str, str] = {}
+        """Rules for JSON, by their bodies: compiling them is what takes time."""
         self._size = 0
 
     def text(self, start: str) -> str:
@@ -86,6 +88,10 @@ class Grammar:
             return self.rule("until", f"{limited} {rest}")
         if rest:
             return self.rule("until", f"/{text}{regex(spelled)}/ {rest}")
+        if pattern is not None:  # of which the marker could be a part
+            free = rf"(.|\n)*{regex(spelled)}(.|\n)*"
+            self._add(f"UNTIL_{len(self._rules)}: (/{text}/ & ~/{free}/) {quoted(spelled)}")
+            return f"UNTIL_{len(self._rules) - 1}"
         return self.rule("until", f"/{text}{regex(spelled)}/", "[lazy]")
 
     def opening(self, marker: str, *, free: bool) -> str:
@@ -102,7 +108,12 @@ class Grammar:
     def json(self, schema: Mapping[str, Any], *, strict: bool) -> str:
         """A rule for JSON that matches a schema. Unless `strict`, keywords that can't be enforced are ignored."""
         options = {"x-guidance": {**SEPARATORS, "lenient": not strict}}
-        return self.rule("json", "%json " + json.dumps({**schema, **options}, ensure_ascii=False))
+        body = "%json " + json.dumps({**schema, **options}, ensure_ascii=False)
+        if body in self._json:
+            self._count(body)
+        else:
+            self._json[body] = self.rule("json", body)
+        return self._json[body]
 
     def define(self, name: str, body: str) -> str:
         """A rule under exactly this name, once; it may refer to itself, and to others that are yet to come."""
@@ -131,7 +142,11 @@ class Grammar:
 
     def _add(self, rule: str) -> None:
         self._rules.append(rule)
-        self._size += len(rule)
+        self._count(rule)
+
+    def _count(self, written: str) -> None:
+        """What is written once for several places counts for each: that it is the same is found out by writing it."""
+        self._size += len(written)
         if self._size > LARGEST:
             raise GrammarTooLarge("The tools' descriptions are too large to be enforced.")
 

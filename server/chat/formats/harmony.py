@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from server.chat.formats.format import Format, Plan, Reading
+from server.chat.formats.format import Format, Reading, Writing
 from server.chat.formats.grammar import FREE, Grammar, quoted
 from server.chat.formats.json_text import read_object
 from server.chat.formats.markers import markers
@@ -71,10 +71,11 @@ class Harmony(Format):
         reader, out = reading.reader, reading.out
         name = (recipient or "").removeprefix(_NAMESPACE)
         if reading.tools and name and (name in reading.tools or name != recipient):
+            before = out.calls
             try:
                 yield from self._read_call(reading, name)
             except Malformed:
-                reader.rewind()
+                reading.mend(before, verbatim=True)
         write = out.reasoning if channel == "analysis" else out.content
         while (marker := (yield from reader.until(_MARKERS, write))) in (CHANNEL, MESSAGE, CONSTRAIN):
             reader.commit()  # stray
@@ -87,19 +88,19 @@ class Harmony(Format):
         yield from reading.reader.spaces()
         if (yield from reading.reader.peek()) != "{":
             raise Malformed
-        reading.out.start_call(name)
+        reading.start_call(name)
         yield from read_object(reading.reader, reading.out.arguments)
         reading.out.end_call()
 
-    def write_message(self, grammar: Grammar, plan: Plan) -> str:
+    def write_message(self, grammar: Grammar, writing: Writing) -> str:
         channel, message = grammar.literal(CHANNEL), grammar.literal(MESSAGE)
-        thought = grammar.rule("thought", f'{channel} "analysis" {message} {grammar.until(END, plan.budget)}')
+        thought = grammar.rule("thought", f'{channel} "analysis" {message} {grammar.until(END, writing.budget)}')
         spoken = grammar.rule("spoken", f'{channel} "commentary" {message} {grammar.until(END)}')
-        ways = [self._write_call(grammar, tool) for tool in plan.tools]
-        if not plan.required:
-            kind = self._write_kind(grammar) if plan.content is not None else ""
-            ways.append(f'{channel} "final" {kind} {message} {plan.content or FREE}')
-        before = f"({thought} | {spoken})" if plan.content is None and not plan.required else thought
+        ways = [self._write_call(grammar, tool) for tool in writing.tools]
+        if not writing.required:
+            kind = self._write_kind(grammar) if writing.content is not None else ""
+            ways.append(f'{channel} "final" {kind} {message} {writing.content or FREE}')
+        before = f"({thought} | {spoken})" if writing.content is None and not writing.required else thought
         return f'({before} {grammar.literal(START)} "assistant")* {grammar.one_of("last", ways)}'
 
     def _write_call(self, grammar: Grammar, tool: Tool) -> str:

@@ -69,7 +69,7 @@ class InvokeXml(TaggedFormat):
         if not name:
             raise Malformed
         yield from reader.expect('">')
-        out.start_call(name)
+        reading.start_call(name)
         arguments = ObjectWriter(out.arguments)
         while (yield from reader.after_spaces(self._parameter)):
             key = yield from reader.run(_NAME, 200)

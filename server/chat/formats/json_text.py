@@ -14,7 +14,7 @@ from server.chat.formats.reader import Malformed, Reader, Steps, Write
 DEEPEST = 100
 """Nesting that is read. Reading recurses."""
 
-_PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
+_PLAIN = re.compile(r'[^"\\\x00-\x1f\ud800-\udfff]*')
 _HEX = re.compile(r"[0-9a-fA-F]*")
 _SCALAR = re.compile(r"[-+.\w]*")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")

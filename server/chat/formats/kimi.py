@@ -34,6 +34,7 @@ class Kimi(TaggedFormat):
     tokens = (SECTION, SECTION_END, CALL, ARGUMENTS, CALL_END)
     calls_end_thinking = True
     repeats = False
+    verbatim = True
 
     def call_id(self, name: str, index: int) -> str:
         return f"functions.{name}:{index}"
@@ -56,7 +57,7 @@ class Kimi(TaggedFormat):
             raise Malformed
         if not (yield from reader.before("{")):
             raise Malformed
-        out.start_call(name[1], given)
+        reading.start_call(name[1], given)
         yield from reader.spaces()
         yield from read_object(reader, out.arguments)
         out.end_call()
@@ -64,10 +65,17 @@ class Kimi(TaggedFormat):
             reader.commit()
 
     def write_calls(self, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> str:
+        return f"{grammar.literal(CALL)} {self._write_first(grammar, tools, many=many)} {grammar.literal(SECTION_END)}"
+
+    def write_calls_after(self, opener: str, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> str:
+        return f"{self._write_first(grammar, tools, many=many)} ({grammar.literal(SECTION_END)})?"
+
+    def _write_first(self, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> str:
+        """Calls, behind the marker of the first."""
         call = grammar.one_of("call", (self._write_call(grammar, tool) for tool in tools))
-        return f"{call} {f'{call}*' if many else ''} {grammar.literal(SECTION_END)}"
+        return f"{call} ({grammar.literal(CALL)} {call})*" if many else call
 
     def _write_call(self, grammar: Grammar, tool: Tool) -> str:
-        opening = f"{grammar.literal(f'{CALL}functions.{tool.name}:')} /[0-9]{{1,4}}/ {grammar.literal(ARGUMENTS)}"
+        opening = f"{grammar.literal(f'functions.{tool.name}:')} /[0-9]{{1,4}}/ {grammar.literal(ARGUMENTS)}"
         arguments = grammar.json(tool.schema, strict=tool.strict)
         return f"{opening} {arguments} {grammar.literal(CALL_END)}"

@@ -11,7 +11,7 @@ class Markers:
     """A set of markers. None of them may begin with another."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        texts = list(texts)
+        self.texts = texts = tuple(texts)
         self._pattern = re.compile("|".join(map(re.escape, texts))) if texts else None
         self._first = re.compile(f"[{re.escape(''.join({text[0] for text in texts}))}]") if texts else None
         self._starts = {text[:length] for text in texts for length in range(1, len(text))}

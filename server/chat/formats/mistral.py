@@ -38,6 +38,8 @@ class Mistral(TaggedFormat):
     leftovers: ClassVar[Texts] = ("[ARGS]", "[CALL_ID]")
     tokens: ClassVar[Texts] = ("[TOOL_CALLS]", "[ARGS]", "[CALL_ID]")
 
+    verbatim = True
+
     def call_id(self, name: str, index: int) -> str:
         return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(9))
 
@@ -56,7 +58,7 @@ class Mistral(TaggedFormat):
         yield from reader.after_spaces("[ARGS]")
         if not (yield from reader.before("{")):
             raise Malformed
-        out.start_call(name, given or None)
+        reading.start_call(name, given or None)
         yield from reader.spaces()
         yield from read_object(reader, out.arguments)
         out.end_call()

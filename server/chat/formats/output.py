@@ -50,6 +50,8 @@ class Output:
         self._reasoning = _Text(after_block=True)
         self.calls = 0
         """How many have started."""
+        self.calling = False
+        """The last of them has not ended."""
         self.thinking = False
         self.fresh = True
         """No content since the start or the last block."""
@@ -97,6 +99,7 @@ class Output:
         self.block()
         self._events.append(CallStarted(self.calls, name, id))
         self.calls += 1
+        self.calling = True
 
     def arguments(self, text: str) -> None:
         self._reader.commit()
@@ -104,6 +107,7 @@ class Output:
 
     def end_call(self) -> None:
         self.block()
+        self.calling = False
         self._events.append(CallEnded(self.calls - 1))
 
     def finish(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from server.chat.formats.events import ContentText, Event
+from server.chat.formats.marker_tokens import MarkerTokens
 from server.chat.formats.output import Output
 from server.chat.formats.reader import Reader, Steps
 
@@ -15,10 +16,12 @@ class MessageParser:
     The events, texts of a kind joined, don't depend on how the text was cut.
     """
 
-    def __init__(self, read: Callable[[Reader, Output], Steps[None]]) -> None:
-        self._reader = Reader()
+    def __init__(self, read: Callable[[Reader, Output], Steps[None]], tokens: MarkerTokens) -> None:
+        self._tokens = tokens
+        self._reader = Reader(tokens)
         self._output = Output(self._reader)
         self._steps = read(self._reader, self._output)
+        next(self._steps, None)  # so that `thinking` is right from the start
 
     @property
     def settled(self) -> bool:
@@ -32,7 +35,7 @@ class MessageParser:
 
     def feed(self, text: str) -> list[Event]:
         if self._output.settled:
-            return [ContentText(text)] if text else []
+            return [ContentText(shown)] if (shown := self._tokens.shown(text)) else []
         self._reader.push(text)
         next(self._steps, None)
         return self._output.drain()

@@ -16,11 +16,12 @@ from typing import Any, ClassVar
 
 from server.chat.formats import schema
 from server.chat.formats.format import Reading, Signs, Texts
-from server.chat.formats.grammar import Grammar, quoted
+from server.chat.formats.grammar import Grammar, quoted, regex
 from server.chat.formats.object_writer import ObjectWriter
 from server.chat.formats.python_literal import read_value
 from server.chat.formats.reader import Malformed, Steps
 from server.chat.formats.tagged import TaggedFormat
+from server.chat.formats.tagged_grammar import BareCalls
 from server.chat.formats.tools import Tool
 
 _NAME = re.compile(r"[\w.\-]*")
@@ -48,7 +49,7 @@ class Pythonic(TaggedFormat):
         yield from reader.expect("[")
         while True:
             yield from reader.spaces()
-            yield from self._read_call(reading, known=not opener)
+            yield from self._read_call(reading)
             comma = yield from reader.after_spaces(",")
             reader.commit()
             if (yield from reader.after_spaces("]")):
@@ -57,13 +58,11 @@ class Pythonic(TaggedFormat):
             if comma is None:
                 raise Malformed
 
-    def _read_call(self, reading: Reading, *, known: bool) -> Steps[None]:
+    def _read_call(self, reading: Reading) -> Steps[None]:
         reader, out = reading.reader, reading.out
         name = yield from reader.run(_NAME, 200)
-        if not name or (known and name not in reading.tools):
-            raise Malformed
         yield from reader.expect("(")
-        out.start_call(name)
+        reading.start_call(name)
         tool = reading.tools.get(name)
         positions = schema.names(tool.parameters) if tool is not None else []
         arguments = ObjectWriter(out.arguments)
@@ -95,17 +94,33 @@ class Pythonic(TaggedFormat):
         return key
 
     def write_calls(self, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> str:
-        call = grammar.one_of("call", (self._write_call(grammar, tool) for tool in tools))
-        more = f'(", " {call})*' if many else ""
-        return f'"[" {call} {more} {grammar.literal("]" + self.end)}'
+        call = self._write_call(grammar, tools)
+        return f'"[" {call} {self._write_more(grammar, call, many=many)}'
 
-    def _write_call(self, grammar: Grammar, tool: Tool) -> str:
+    def write_bare_calls(self, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> BareCalls:
+        first = grammar.one_of("call", (self._write_bare_call(grammar, tool) for tool in tools))
+        more = self._write_more(grammar, self._write_call(grammar, tools), many=many)
+        return BareCalls(r"\[", f"{first} {more}")
+
+    def _write_more(self, grammar: Grammar, call: str, *, many: bool) -> str:
+        more = f'(", " {call})*' if many else ""
+        return f"{more} {grammar.literal(']' + self.end)}"
+
+    def _write_call(self, grammar: Grammar, tools: Sequence[Tool]) -> str:
+        bodies = (f"{quoted(tool.name + '(')} {self._write_arguments(grammar, tool)}" for tool in tools)
+        return grammar.one_of("call", bodies)
+
+    def _write_bare_call(self, grammar: Grammar, tool: Tool) -> str:
+        name = grammar.rule("name", rf"/[ \t\r\n]*{regex(tool.name)}\(/", "[lazy]")
+        return f"{name} {self._write_arguments(grammar, tool)}"
+
+    def _write_arguments(self, grammar: Grammar, tool: Tool) -> str:
         needed = schema.required(tool.parameters)
         arguments = [
             (f"{quoted(name + '=')} {_write_value(grammar, tool, name)}", name in needed)
             for name in schema.names(tool.parameters)
         ]
-        return f'{quoted(tool.name + "(")} {grammar.listed(arguments, ", ") if arguments else ""} ")"'
+        return f'{grammar.listed(arguments, ", ") if arguments else ""} ")"'
 
 
 class Lfm2(Pythonic):

@@ -20,7 +20,7 @@ from typing import ClassVar
 
 from server.chat.formats.elements import Elements, read_element, write_elements
 from server.chat.formats.format import Reading, Signs, Texts
-from server.chat.formats.grammar import Grammar
+from server.chat.formats.grammar import Grammar, quoted
 from server.chat.formats.object_writer import ObjectWriter
 from server.chat.formats.reader import Malformed, Steps
 from server.chat.formats.tagged import TaggedFormat
@@ -54,10 +54,8 @@ class QwenXml(TaggedFormat):
     def _read_call(self, reading: Reading) -> Steps[None]:
         reader, out = reading.reader, reading.out
         name = yield from reader.run(_NAME, 200)
-        if not name:
-            raise Malformed
         yield from reader.expect(">")
-        out.start_call(name)
+        reading.start_call(name)
         arguments = ObjectWriter(out.arguments)
         while (yield from reader.after_spaces("<parameter=")):
             key = yield from reader.run(_NAME, 200)
@@ -70,13 +68,18 @@ class QwenXml(TaggedFormat):
         out.end_call()
 
     def write_calls(self, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> str:
+        end = grammar.literal("\n" + self.leftovers[0])
+        return f"{grammar.literal(chr(10) + '<function=')} {self._write_call(grammar, tools)} {end}"
+
+    def write_calls_after(self, opener: str, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> str:
+        end = grammar.literal("\n" + self.leftovers[0])
+        return f"{self._write_call(grammar, tools)} ({end})?"
+
+    def _write_call(self, grammar: Grammar, tools: Sequence[Tool]) -> str:
         bodies = (
-            f"{grammar.literal(f'<function={tool.name}>' + chr(10))} {write_elements(grammar, tool, self.elements)}"
-            for tool in tools
+            f"{quoted(f'{tool.name}>' + chr(10))} {write_elements(grammar, tool, self.elements)}" for tool in tools
         )
-        calls = grammar.one_of("call", bodies)
-        end = grammar.literal("</function>\n" + self.leftovers[0])
-        return f"{grammar.literal(chr(10))} {calls} {end}"
+        return f"{grammar.one_of('call', bodies)} {grammar.literal('</function>')}"
 
 
 class SeedXml(QwenXml):

@@ -6,6 +6,9 @@ text was cut.
 
 Reading is tentative until `commit`: `rewind` goes back to there. Turning text into events commits it, so that text is
 never shown twice, and text that turns out to be malformed is still there to be shown as what it is.
+
+Markers that are tokens are in the text as characters of their own (`marker_tokens.py`); whoever reads says and gets
+them as they are spelled.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import re
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
+from server.chat.formats.marker_tokens import SPELLED, MarkerTokens
 from server.chat.formats.markers import Markers
 
 T = TypeVar("T")
@@ -31,11 +35,14 @@ class Malformed(Exception):
 
 
 class Reader:
-    def __init__(self) -> None:
+    def __init__(self, tokens: MarkerTokens = SPELLED) -> None:
+        self._tokens = tokens
         self._text = ""
         self._at = 0
         self._committed = 0
         self.ended = False
+        self.starved = False
+        """More text could have made a difference, and there was no more."""
 
     @property
     def left(self) -> bool:
@@ -58,19 +65,35 @@ class Reader:
     def rewind(self) -> None:
         self._at = self._committed
 
+    def commit_before(self, marker: str) -> None:
+        """Commit all but the marker, which has just been read."""
+        self._committed = self._at - len(self._tokens.form(marker))
+
+    def shown(self, marker: str) -> str:
+        """What there is to see of a marker that means nothing where it stands."""
+        return self._tokens.shown(self._tokens.form(marker))
+
+    def rest(self) -> str:
+        """All that has come and not been read, to be shown; now it is read."""
+        text, self._at = self._text[self._at :], len(self._text)
+        return self._tokens.shown(text)
+
     def peek(self) -> Steps[str]:
         """The next character; "" at the end."""
         while self._at == len(self._text):
             if self.ended:
+                self.starved = True
                 return ""
             yield
         return self._text[self._at]
 
     def take(self) -> Steps[str]:
-        """The next character, read; "" at the end."""
-        character = yield from self.peek()
-        self._at += len(character)
-        return character
+        """The next character, read; "" at the end. A token that is no markup here is all that it spells."""
+        while True:
+            character = yield from self.peek()
+            self._at += len(character)
+            if (shown := self._tokens.shown(character)) or not character:
+                return shown
 
     def literal(self, *texts: str) -> Steps[str | None]:
         """Whichever of `texts` comes next, the longest, is read and returned; None if none does."""
@@ -79,12 +102,14 @@ class Reader:
             found: str | None = None
             undecided = False
             for text in texts:
-                if self._text.startswith(text, self._at):
+                form = self._tokens.form(text)
+                if self._text.startswith(form, self._at):
                     found = text if found is None or len(text) > len(found) else found
-                elif len(text) > here and text.startswith(self._text[self._at :]):
+                elif len(form) > here and form.startswith(self._text[self._at :]):
                     undecided = True
             if self.ended or not undecided:
-                self._at += len(found or "")
+                self.starved = self.starved or undecided
+                self._at += len(self._tokens.form(found or ""))
                 return found
             yield
 
@@ -102,10 +127,10 @@ class Reader:
             raise Malformed
 
     def run(self, characters: re.Pattern[str], limit: int = 1 << 30) -> Steps[str]:
-        """The longest run that matches `characters` (a class with a star); Malformed beyond `limit`."""
+        """The longest run that matches `characters` (a class with a star); Malformed beyond `limit`. Tokens end it."""
         parts: list[str] = []
         while True:
-            found = characters.match(self._text, self._at)
+            found = characters.match(self._text, self._at, self._tokens.next(self._text, self._at))
             assert found is not None
             parts.append(found.group())
             self._at = found.end()
@@ -113,6 +138,7 @@ class Reader:
             if limit < 0:
                 raise Malformed
             if self.ended or self._at < len(self._text):
+                self.starved = self.starved or self._at == len(self._text)
                 return "".join(parts)
             yield
 
@@ -132,21 +158,24 @@ class Reader:
 
     def until(self, markers: Markers, write: Write) -> Steps[str | None]:
         """Write the text up to the first marker, as it comes. The marker is read and returned; None: the text ended."""
+        markers = self._tokens.stops(markers)
         while True:
             found = markers.find(self._text, self._at)
             if found is not None:
                 start, marker = found
                 self._pass(start, write)
                 self._at = start + len(marker)
-                return marker
+                return self._tokens.name(marker)
             held = 0 if self.ended else markers.held(self._text, self._at)
             self._pass(len(self._text) - held, write)
             if self.ended:
+                self.starved = True
                 return None
             yield
 
     def before(self, *texts: str, end: bool = False) -> Steps[bool]:
         """Whether one of `texts` comes next, whitespace aside, or with `end` nothing more at all. Reads nothing."""
+        texts = tuple(map(self._tokens.form, texts))
         skipped = 0
         while True:
             space = _SPACES.match(self._text, self._at + skipped)
@@ -158,6 +187,7 @@ class Reader:
                 return True
             undecided = any(len(text) > here and text.startswith(self._text[at:]) for text in texts)
             if self.ended or (here and not undecided):
+                self.starved = self.starved or not here or undecided
                 return end and self.ended and not here
             yield
 
@@ -169,7 +199,7 @@ class Reader:
         return (yield from self.literal(*texts))
 
     def _pass(self, end: int, write: Write) -> None:
-        text = self._text[self._at : end]
+        text = self._tokens.shown(self._text[self._at : end])
         self._at = end
         if text:
             write(text)

@@ -1,19 +1,20 @@
 """Formats whose calls stand between markers, in text that is otherwise free.
 
-That is nearly all of them: thinking, then content, calls, content … in any order, each possibly missing.
+That is nearly all of them: thinking, then content, calls, content … in any order, each possibly missing. What is read
+as a call here is just what `tagged_grammar.py` lets be written as one.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from itertools import chain
 from typing import ClassVar
 
-from server.chat.formats.format import Format, Plan, Reading, Texts
-from server.chat.formats.grammar import FREE, SPACE, Grammar, regex
+from server.chat.formats.format import Format, Reading, Texts, Writing
+from server.chat.formats.grammar import Grammar
 from server.chat.formats.markers import markers
 from server.chat.formats.reader import Malformed, Steps
+from server.chat.formats.tagged_grammar import BareCalls, TaggedGrammar
 from server.chat.formats.tools import Tool
 
 
@@ -21,9 +22,9 @@ class TaggedFormat(Format):
     openers: ClassVar[Texts]
     """Markers that begin calls, the usual one first. The first may be empty where calls have no marker."""
     leftovers: ClassVar[Texts] = ()
-    """Markers that are read with a call, and dropped where they stand alone."""
+    """Markers that may stand behind calls, and mean nothing."""
     wrappers: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """Pairs of markers around the answer itself, dropped always."""
+    """Pairs of markers around the answer itself."""
     bare: ClassVar[str] = ""
     """Calls may also begin without a marker, with this character at the start of a line."""
     calls_end_thinking: ClassVar[bool] = False
@@ -41,19 +42,30 @@ class TaggedFormat(Format):
     def write_calls(self, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> str:
         """The body of a rule for what follows an opener. `many`: several calls, where one opener holds them all."""
 
+    def write_calls_after(self, opener: str, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> str | None:
+        """The same for one of the other openers; None: just the same."""
+        return None
+
+    def read_bare_calls(self, reading: Reading) -> Steps[None]:
+        """Read calls that begin with the character `bare`, which has not been read."""
+        return self.read_calls(reading, "")
+
+    def write_bare_calls(self, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> BareCalls:
+        """The same for grammars."""
+        raise NotImplementedError
+
     def read_message(self, reading: Reading) -> Steps[None]:
         reader, out, thinking = reading.reader, reading.out, reading.thinking
-        texts = self._stops(reading)
-        stops = markers(*texts)
+        first, later = self._stops(reading)
+        stops = markers(*later)
         if thinking.opened_by(reading.prompt):
             yield from self._read_thinking(reading)
         while True:
+            marker = None
             if out.fresh:
                 out.content((yield from reader.spaces()))
-                marker = yield from reader.literal(thinking.open, thinking.close)
-            else:
-                marker = None
-            if marker is None and not texts:
+                marker = yield from reader.literal(*first)
+            if marker is None and not later:
                 out.settle()
             marker = marker or (yield from reader.until(stops, out.content))
             if marker is None:
@@ -62,89 +74,65 @@ class TaggedFormat(Format):
                 yield from self._read_thinking(reading)
             elif marker == thinking.close:
                 out.block()
-            elif marker == self.bare:
-                reader.rewind()
-                if not (out.at_line_start and (yield from self._attempt(reading, ""))):
-                    out.content((yield from reader.take()))
-            else:
+            elif marker == self.bare or marker in self.openers:
+                yield from self._attempt(reading, marker)
+            elif marker in first or (yield from reader.before(*filter(None, self.openers), end=True)):
                 reader.commit()
-                if marker in self.openers:
-                    yield from self._attempt(reading, marker)
+            else:
+                out.content(reader.shown(marker))
 
-    def _stops(self, reading: Reading) -> Texts:
-        """The markers that matter in content."""
-        thinking = (reading.thinking.open, reading.thinking.close) if reading.thinking.anywhere else ()
-        calls = (*self.openers, *self.leftovers, self.bare) if reading.tools else ()
-        return tuple(filter(None, (*chain.from_iterable(self.wrappers), *thinking, *calls)))
+    def _stops(self, reading: Reading) -> tuple[Texts, Texts]:
+        """The markers that matter before content, and those that do in it."""
+        thinking = (reading.thinking.open, reading.thinking.close)
+        openings, closings = zip(*self.wrappers, strict=True) if self.wrappers else ((), ())
+        calls = (*self.openers, self.bare) if reading.tools else ()
+        if reading.settles:
+            usual = (self.openers[0] or self.bare,) if reading.tools else ()
+            return (*thinking, *openings, *filter(None, usual)), closings
+        anywhere = thinking if reading.thinking.anywhere else ()
+        return (*thinking, *openings), (*closings, *anywhere, *filter(None, calls))
 
     def _read_thinking(self, reading: Reading) -> Steps[None]:
         """Read to the end of the block, which has been opened."""
         reader, out = reading.reader, reading.out
-        openers = self.openers if self.calls_end_thinking and reading.tools else ()
-        stops = markers(reading.thinking.close, *openers)
+        calls = self.calls_end_thinking and reading.tools and not reading.limited
+        stops = markers(reading.thinking.close, *(filter(None, self.openers) if calls else ()))
         out.reasoning("")
         while True:
             marker = yield from reader.until(stops, out.reasoning)
             if marker is None:
                 return
-            reader.commit()
             if marker == reading.thinking.close:
                 out.block()
                 return
-            before = out.calls
-            yield from self._attempt(reading, marker)
-            if out.calls > before:
+            if (yield from self._attempt(reading, marker)):
                 return
-            out.reasoning(marker)
 
     def _attempt(self, reading: Reading, opener: str) -> Steps[bool]:
-        """Whether there were calls. Where they break off, what was not yet told is still to be read."""
-        before = reading.out.calls
+        """Whether there were calls. Else the opener is text, and what it seemed to open is still to be read."""
+        reader, out = reading.reader, reading.out
+        reader.commit_before(opener)
+        before, thinking = out.calls, out.thinking
         try:
-            yield from self.read_calls(reading, opener)
+            if opener != self.bare:
+                yield from self.read_calls(reading, opener)
+            elif out.at_line_start:
+                reader.rewind()
+                yield from self.read_bare_calls(reading)
         except Malformed:
-            reading.reader.rewind()
-        return reading.out.calls > before
+            reading.mend(before, verbatim=self.verbatim)
+        if out.calls == before:
+            reader.rewind()
+            yield from reader.literal(opener)
+            (out.reasoning if thinking else out.content)(reader.shown(opener))
+            return False
+        reader.starved = False
+        while (yield from reader.after_spaces(*self.leftovers)):
+            reader.commit()
+        if reader.starved:
+            reader.rest()  # what may be the start of one
+            reader.commit()
+        return True
 
-    def write_message(self, grammar: Grammar, plan: Plan) -> str:
-        if plan.tools:
-            body = self._write_body(grammar, plan, many=plan.many and self.parallel)
-        else:
-            body = f"{SPACE} ({self._write_answer(grammar, plan.content or FREE)})"
-        body = grammar.rule("message", body)
-        thinking = plan.thinking
-        if thinking is None:
-            return body
-        if thinking.opened_by(plan.prompt):
-            return f"{grammar.until(thinking.close, plan.budget)} {body}"
-        free = plan.content is None and not plan.required
-        opening = grammar.opening(thinking.open, free=free)
-        thought = grammar.rule("thought", f"{opening} {grammar.until(thinking.close, plan.budget)}")
-        return f"{thought}? {body}"
-
-    def _write_body(self, grammar: Grammar, plan: Plan, *, many: bool) -> str:
-        calls = grammar.rule("calls", self.write_calls(grammar, plan.tools, many=many and not self.repeats))
-        opener = self.openers[0]
-        call = f"{grammar.literal(opener)} {calls}"
-        if many and self.repeats:
-            call += f" ({SPACE} {grammar.literal(opener)} {calls})*"
-        if plan.required:
-            return f"{SPACE} {call}"
-        if plan.content is not None:
-            return f"{SPACE} ({call} | {self._write_answer(grammar, plan.content)})"
-        if not opener:
-            start = f"[ \\t\\n]*[^ \\t\\n{regex(self.bare)}]"
-            return f"{SPACE} {call} | /{start}(.|\\n)*/?"
-        answer = self._write_answer(grammar, FREE)
-        before = f"({answer})?" if answer != FREE else ""
-        spoken = f"{before} {grammar.until(opener)} {calls}"
-        return f"({spoken})* ({answer})" if many and self.repeats else f"{spoken} | {answer}"
-
-    def _write_answer(self, grammar: Grammar, content: str) -> str:
-        """Content, with or without wrappers; free text holds those that aren't tokens anyway."""
-        ways = [
-            f"{grammar.literal(opening)} {content} {grammar.literal(closing)}"
-            for opening, closing in self.wrappers
-            if content != FREE or grammar.has_token(opening)
-        ]
-        return " | ".join([content, *ways])
+    def write_message(self, grammar: Grammar, writing: Writing) -> str:
+        return TaggedGrammar(self, grammar, writing).message()

@@ -24,6 +24,13 @@ class Thinking(msgspec.Struct, frozen=True):
     close: str
     anywhere: bool = False
     """They are control tokens that no answer contains as text: a block counts wherever it begins."""
+    open_token: str = ""
+    """What of `open` is a token, if not all of it."""
+
+    @property
+    def tokens(self) -> tuple[str, str]:
+        """Texts that vocabularies may have as single tokens."""
+        return self.open_token or self.open, self.close
 
     def opened_by(self, prompt: str) -> bool:
         """Whether the prompt ends inside a block. Its last few dozen characters are enough."""
@@ -36,7 +43,7 @@ KNOWN = (
     Thinking("<seed:think>", "</seed:think>"),  # Seed-OSS
     Thinking("<mm:think>", "</mm:think>"),  # MiniMax M3
     Thinking("<|START_THINKING|>", "<|END_THINKING|>", anywhere=True),  # Command R7B, Command A
-    Thinking("<|channel>thought", "<channel|>", anywhere=True),  # Gemma 4
+    Thinking("<|channel>thought", "<channel|>", anywhere=True, open_token="<|channel>"),  # Gemma 4
     Thinking("<|inner_prefix|>", "<|inner_suffix|>", anywhere=True),  # Apertus
     Thinking("[THINK]", "[/THINK]"),  # Magistral, Ministral
     Thinking("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]"),  # Apriel

@@ -6,13 +6,16 @@ from collections.abc import Iterable, Sequence
 
 from server.chat.formats.chat_format import ChatFormat
 from server.chat.formats.events import CallArguments, CallEnded, CallStarted, ContentText, Event, ReasoningText
-from server.chat.formats.message import Message
 from server.chat.formats.tools import Tool
+from tests.server.chat_formats.message import Message
 from tests.server.chat_formats.writers import TOOLS, Written
+
+KNOWN = [*TOOLS, *map(Tool, ("f", "g", "other", "cal.add", "a.b:c"))]
+"""Tools that may be called, if a test doesn't say which."""
 
 
 def events(
-    written: Written, pieces: Iterable[str], tools: Sequence[Tool] = TOOLS, prompt: str | None = None
+    written: Written, pieces: Iterable[str], tools: Sequence[Tool] = KNOWN, prompt: str | None = None
 ) -> list[Event]:
     chat = ChatFormat(written.format, written.thinking)
     parser = chat.parser(tools, written.prompt if prompt is None else prompt)
@@ -56,7 +59,7 @@ def check_order(found: Iterable[Event]) -> None:
                 assert text
 
 
-def message(written: Written, *pieces: str, tools: Sequence[Tool] = TOOLS, prompt: str | None = None) -> Message:
+def message(written: Written, *pieces: str, tools: Sequence[Tool] = KNOWN, prompt: str | None = None) -> Message:
     found = events(written, pieces, tools, prompt)
     check_order(found)
     result = Message()

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.chat.formats.chat_format import ChatFormat
 from server.chat.formats.events import CallArguments, CallEnded, CallStarted, ContentText, Event, ReasoningText
 from server.chat.formats.registry import FORMATS
+from tests.server.chat_formats.message import Message
 from tests.server.chat_formats.parsing import check_order, events, message
-from tests.server.chat_formats.writers import BY_NAME, WRITTEN, Written
+from tests.server.chat_formats.writers import BY_NAME, TOOLS, WRITTEN, Written
 
 WORDS = "q0q q1q q2q q3q q4q q5q".split()
 
@@ -117,38 +119,77 @@ def test_without_tools_calls_are_content(written: Written) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "content"),
     [
-        ("hermes", "<tool_call>\nno call\n</tool_call>", "\nno call\n"),
-        ("hermes", '<tool_call>\n{"name": oops}\n</tool_call> then', '\n{"name": oops}\n then'),
-        ("hermes", 'A <tool_call>{"arguments": {"a": 1}}</tool_call> B', 'A {"arguments": {"a": 1}} B'),
-        ("hermes", 'A <tool_call>{"name": "f", "arguments": 3}</tool_call>', 'A {"name": "f", "arguments": 3}'),
-        ("hermes", "the tag <tool_ca", "the tag <tool_ca"),
-        ("hermes", "</tool_call>Hello", "Hello"),
-        ("llama-json", '{"name": "nobody", "parameters": {}}', '{"name": "nobody", "parameters": {}}'),
-        ("llama-json", '{"city": "Oslo"}', '{"city": "Oslo"}'),
-        ("llama-json", "<|python_tag|>print(1)", "print(1)"),
-        ("pythonic", "[1, 2, 3]", "[1, 2, 3]"),
-        ("pythonic", "[nobody(a=1)]", "[nobody(a=1)]"),
-        ("pythonic", "[get_weather, get_time]", "[get_weather, get_time]"),
-        ("mistral", "[TOOL_CALLS]not a call", "not a call"),
-        ("deepseek", "<｜tool▁calls▁begin｜>what<｜tool▁calls▁end｜>", "what"),
-        ("kimi-k2", "<|tool_calls_section_begin|><|tool_calls_section_end|>Hi", "Hi"),
-        ("qwen-xml", "<tool_call>\n<function>\n</tool_call>", "\n<function>\n"),
-        ("glm", "<tool_call>two words</tool_call>", "two words"),
-        ("minimax-m2", "<minimax:tool_call>\nnothing\n</minimax:tool_call>", "\nnothing\n"),
-        ("gemma", "<|tool_call>what?<tool_call|>", "what?"),
+        ("hermes", "<tool_call>\nno call\n</tool_call>", None),
+        ("hermes", '<tool_call>\n{"name": oops}\n</tool_call> then', None),
+        ("hermes", 'A <tool_call>{"arguments": {"a": 1}}</tool_call> B', None),
+        ("hermes", 'A <tool_call>{"name": "f", "arguments": 3}</tool_call>', None),
+        ("hermes", "the tag <tool_ca", None),
+        ("hermes", "Use <tool_call> tags", None),
+        ("hermes", '{"s":"<tool_call>x</tool_call>"}', None),
+        ("hermes", "</tool_call>Hello", None),
+        ("llama-json", '{"name": "nobody", "parameters": {}}', None),
+        ("llama-json", '{"parameters": {"city": "x"}, "name": "get_weather"}', None),
+        ("llama-json", '{"city": "Oslo"}', None),
+        ("llama-json", "<|python_tag|>print(1)", None),
+        ("pythonic", "[1, 2, 3]", None),
+        ("pythonic", "[nobody(a=1)]", None),
+        ("pythonic", "[get_weather, get_time]", None),
+        ("mistral", "[TOOL_CALLS]not a call", None),
+        ("deepseek", "<｜tool▁calls▁begin｜>what<｜tool▁calls▁end｜>", None),
+        ("kimi-k2", "<|tool_calls_section_begin|><|tool_calls_section_end|>Hi", None),
+        ("qwen-xml", "<tool_call>\n<function>\n</tool_call>", None),
+        ("qwen-xml", "auto f = x</function>;", None),
+        ("glm", "<tool_call>two words</tool_call>", None),
+        ("granite-list", "It says </response> there", None),
+        ("granite-list", "It says <response> there", None),
+        ("minimax-m2", "<minimax:tool_call>\nnothing\n</minimax:tool_call>", None),
+        ("gemma", "<|tool_call>what?<tool_call|>", None),
         ("harmony", "<|channel|>commentary to=functions.f<|message|>no JSON", "no JSON"),
-        ("harmony", "no header at all", "no header at all"),
+        ("harmony", '<|channel|>commentary to=functions.nobody<|message|>{"a": 1}', '{"a": 1}'),
+        ("harmony", "no header at all", None),
         ("harmony", "<|channel|>final", ""),
     ],
 )
-def test_no_call_is_content(name: str, text: str, content: str) -> None:
+def test_no_call_is_content(name: str, text: str, content: str | None) -> None:
+    """None: the text as it is."""
     found = message(BY_NAME[name], text)
-    assert (found.content, found.calls) == (content, [])
+    assert (found.content, found.calls) == (text if content is None else content, [])
+    assert found == message(BY_NAME[name], *text)
+
+
+@pytest.mark.parametrize("written", WRITTEN, ids=lambda written: written.name)
+def test_what_may_not_be_called_is_content(written: Written) -> None:
+    text = written.calls([("rm_rf", {"city": "Oslo"})])
+    found = message(written, text)
+    assert not found.calls and "Oslo" in found.content
+    if not written.name.startswith("harmony"):
+        assert found.content == text
+
+
+@pytest.mark.parametrize("written", WRITTEN, ids=lambda written: written.name)
+def test_a_call_too_many_is_content(written: Written) -> None:
+    text = written.calls([("get_weather", {"city": "Oslo"}), ("get_weather", {"city": "Rome"})])
+    chat = ChatFormat(written.format, written.thinking)
+    parser = chat.parser(TOOLS, written.prompt, many=False)
+    found = Message()
+    found.add([*parser.feed(text), *parser.finish()])
+    assert len(found.calls) == 1 and "Rome" in found.content
+
+
+@pytest.mark.parametrize("written", WRITTEN, ids=lambda written: written.name)
+def test_a_call_that_is_cut_off_leaves_no_content(written: Written) -> None:
+    text = written.calls([("get_weather", {"city": "Oslo", "exact": True, "days": 12})])
+    for end in range(text.index("Oslo") + 2, len(text)):
+        found = message(written, text[:end])
+        assert len(found.calls) == 1 and not found.content
+    if written.format.verbatim:
+        cut = message(written, text[: text.index("true") + 2])
+        assert cut.calls[0].arguments == '{"city": "Oslo", "exact": tr'
 
 
 def test_a_call_that_breaks_off_is_not_complete() -> None:
     found = events(BY_NAME["hermes"], ['<tool_call>{"name": "f", "arguments": {"a": 1, oops}}</tool_call> B'])
-    assert found == [CallStarted(0, "f"), CallArguments(0, '{"a": 1, '), ContentText("oops}} B")]
+    assert found == [CallStarted(0, "f"), CallArguments(0, '{"a": 1, '), ContentText("oops}}</tool_call> B")]
 
 
 def test_the_call_after_a_broken_one_is_read() -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from server.chat.formats.format import Format
-from server.chat.formats.message import Message
 from server.chat.formats.registry import FORMATS, recognise
 from server.chat.template import ChatTemplate
+from tests.server.chat_formats.message import Message
 from tests.server.chat_formats.writers import TOOLS
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.chat.formats.message import Message
+from tests.server.chat_formats.message import Message
 from tests.server.chat_formats.parsing import events, message
 from tests.server.chat_formats.writers import WRITTEN, Calls, Written
 
@@ -39,11 +39,8 @@ CASES: dict[str, tuple[str | None, str | None, Calls]] = {
     "content, call": (None, "Let me look 🦙.", OSLO),
     "thinking, content, calls": ("Two of them.", "One moment.", TWO),
     "hard arguments": ("Hm.", None, NESTED),
-    "unknown function": (None, None, [("other", {"x": 1.5, "y": [True, "a"]})]),
+    "no schema": (None, None, [("other", {"x": 1.5, "y": [True, "a"]})]),
 }
-
-BARE = ("llama-json", "pythonic")
-"""No marker: only known functions count, and only at the start of a line."""
 
 
 def transcript(written: Written, case: str) -> str:
@@ -67,13 +64,9 @@ def shown(found: Message) -> tuple[str, str, list[tuple[str, Any, bool]]]:
 formats = pytest.mark.parametrize("written", WRITTEN, ids=lambda written: written.name)
 
 
-def cases(written: Written) -> list[str]:
-    return [case for case in CASES if not (written.name in BARE and case == "unknown function")]
-
-
 @formats
 def test_whole_and_in_single_characters(written: Written) -> None:
-    for case in cases(written):
+    for case in CASES:
         text = transcript(written, case)
         assert shown(message(written, text)) == expected(case), case
         assert events(written, list(text)) == events(written, [text]), case
@@ -92,7 +85,7 @@ def test_split_anywhere(written: Written, case: str) -> None:
 @settings(max_examples=200, deadline=None)
 def test_split_in_many_places(data: st.DataObject) -> None:
     written = data.draw(st.sampled_from(WRITTEN), "format")
-    text = transcript(written, data.draw(st.sampled_from(cases(written)), "case"))
+    text = transcript(written, data.draw(st.sampled_from(list(CASES)), "case"))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12), "cuts"))
     pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     assert events(written, pieces) == events(written, [text])

@@ -166,7 +166,7 @@ WRITTEN = [
     Written(Generic(), each(hermes, "\n")),
     Written(
         LlamaJson(),
-        each(lambda name, arguments, index: dump({"name": name, "parameters": arguments}), "; "),
+        each(lambda name, arguments, index: dump({"name": name, "parameters": arguments}), "\n"),
         parallel=False,
     ),
     Written(Pythonic(), each(python, ", ", "[", "]")),

@@ -220,7 +220,7 @@ async def test_how_tokens_are_bundled_does_not_matter(burst: int, before: str, l
     stream = chunks(await chat(state, tools=TOOLS, stream=True, logprobs=logprobs, stream_options=options))
     assert without_ids(assembled(stream)) == without_ids(expected)
     assert stream[-1]["usage"]["completion_tokens_details"]["reasoning_tokens"] == thought
-    assert thought == len(before.strip().encode()) * ("<think>" in before) - 6 * ("<think>" in before)
+    assert thought == len(before.strip().encode()) * ("<think>" in before)
     if logprobs:
         told = [c["logprobs"]["content"] for chunk in stream for c in chunk["choices"] if c["logprobs"]]
         assert bytes(byte for part in told for token in part for byte in token["bytes"]).decode() == said
@@ -291,7 +291,7 @@ async def test_tools_for_a_template_that_knows_none() -> None:
         {"role": "tool", "tool_call_id": answer["message"]["tool_calls"][0]["id"], "content": "rain"},
     ]
     await chat(state, messages=messages)
-    assert OSLO in prompt_of(backend) and "<tool_response>\nrain" in prompt_of(backend)
+    assert OSLO in prompt_of(backend) and prompt_of(backend).endswith("[tool]rain"), "this template prints any role"
     assert "# Tools" not in prompt_of(backend)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.server.routes.client import call, completion, error
-from tests.server.routes.test_native_completion import scripted_state
+from tests.server.scripted import scripted_state
 
 STRUCTURES: list[tuple[dict[str, Any], str]] = [
     ({"json_schema": {"type": "integer"}}, '%json {"type": "integer"'),
@@ -23,6 +23,36 @@ async def test_completions(fields: dict[str, Any], rule: str) -> None:
     assert (await completion(state, prompt=["a", "b"], **fields)).status_code == 200
     for request in backend.requests:
         assert request.grammar is not None and request.grammar.startswith(f"%llguidance {{}}\nstart: {rule}")
+
+
+@pytest.mark.parametrize(
+    ("response_format", "rule"),
+    [
+        ({"type": "json_object"}, '%json {"type": "object"'),
+        ({"type": "json_object", "schema": {"type": "integer"}}, '%json {"type": "integer"'),
+        ({"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "null"}}}, '%json {"type": "null"'),
+        ({"type": "text"}, None),
+        (None, None),
+    ],
+)
+async def test_completions_have_response_format(response_format: Any, rule: str | None) -> None:
+    state, backend = scripted_state()
+    assert (await completion(state, response_format=response_format)).status_code == 200
+    grammar = backend.requests[0].grammar
+    assert grammar is None if rule is None else grammar is not None and f"start: {rule}" in grammar
+
+
+async def test_completions_refuse_what_response_format_cant_be() -> None:
+    state, _ = scripted_state()
+    strict = {"name": "n", "strict": True, "schema": {"not": {}}}
+    for response_format, param in (
+        ({"type": "yaml"}, "response_format.type"),
+        ({"type": "json_schema", "json_schema": strict}, "response_format.json_schema.schema.not"),
+    ):
+        answer = await completion(state, response_format=response_format)
+        assert (answer.status_code, error(answer)["param"]) == (400, param)
+    answer = await completion(state, response_format={"type": "json_object"}, grammar='root ::= "a"')
+    assert (answer.status_code, error(answer)["param"]) == (400, "grammar")
 
 
 @pytest.mark.parametrize("path", ["/completion", "/infill"])

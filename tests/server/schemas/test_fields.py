@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from server.errors import APIError
+from server.schemas.messages import as_sent
+from server.toolset import toolset
 from tests.server.schemas.bodies import chat, completion
 
 NOT_A_STRING: list[Any] = [5, 1.5, True, [], {}]
@@ -109,9 +111,8 @@ CHAT: dict[str, list[Any]] = {
     "prompt_cache_retention": NOT_AN_ENUM,
     "prompt_cache_options": [None, *NOT_AN_OBJECT, {"ttl": "1y"}, {"mode": "x"}],
     "safety_identifier": [*NOT_A_STRING, "x" * 65],
-    "parallel_tool_calls": [None, *NOT_A_BOOLEAN],
+    "parallel_tool_calls": [*NOT_A_BOOLEAN],
     "response_format": [
-        None,
         *NOT_AN_OBJECT,
         {},
         {"type": "yaml"},
@@ -119,7 +120,6 @@ CHAT: dict[str, list[Any]] = {
         {"type": "json_schema", "json_schema": {}},
     ],
     "tools": [
-        None,
         *NOT_A_LIST,
         [{}],
         [{"type": "function"}],
@@ -128,7 +128,6 @@ CHAT: dict[str, list[Any]] = {
         [{"type": "custom", "custom": {"name": "f", "format": {"type": "x"}}}],
     ],
     "tool_choice": [
-        None,
         "maybe",
         5,
         True,
@@ -137,8 +136,8 @@ CHAT: dict[str, list[Any]] = {
         {"type": "function"},
         {"type": "allowed_tools", "allowed_tools": {}},
     ],
-    "functions": [None, *NOT_A_LIST, [], [{}], [{"name": 5}], [{"name": "f"}] * 129],
-    "function_call": [None, "maybe", 5, [], {}, {"name": 5}],
+    "functions": [*NOT_A_LIST, [], [{}], [{"name": 5}], [{"name": "f"}] * 129],
+    "function_call": ["maybe", 5, [], {}, {"name": 5}],
 }
 
 COMPLETION: dict[str, list[Any]] = {
@@ -235,6 +234,27 @@ def test_completions_refuse(name: str, value: Any) -> None:
 def test_null_is_the_default(name: str) -> None:
     assert getattr(chat(**{name: None}), name) is None
     assert getattr(completion(**{name: None}), name) is None
+
+
+TOOL_FIELDS = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "response_format")
+
+
+@pytest.mark.parametrize("name", TOOL_FIELDS)
+def test_null_is_the_default_in_chats(name: str) -> None:
+    """Frameworks send what they leave open so, whatever OpenAI's document says."""
+    assert getattr(chat(**{name: None}), name) is None
+
+
+def test_null_inside_of_tools_and_messages() -> None:
+    empty = {"name": "f", "description": None, "parameters": None, "strict": None}
+    custom = {"type": "custom", "custom": {"name": "g", "description": None, "format": None}}
+    request = chat(
+        tools=[{"type": "function", "function": empty}, custom],
+        messages=[{"role": "assistant", "content": "a", "tool_calls": None, "function_call": None}],
+    )
+    (function, _) = toolset(request).described
+    assert function["function"]["description"] == "" and function["function"]["parameters"]["properties"] == {}
+    assert as_sent(request.messages[0]) == {"role": "assistant", "content": "a"}
 
 
 @pytest.mark.parametrize(
