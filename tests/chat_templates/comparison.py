@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from server.chat.dialect import Dialect
-from tests.server.chat_formats.message import Message as Parsed
 from server.chat.formats.tools import Tool
 from server.chat.template import ChatTemplate, ChatTemplateError
 from tests.chat_templates.conversations import ARGUMENTS, ASK, CALL, CONVERSATIONS, TOOL, Conversation, Message
 from tests.chat_templates.reference import TOKENS, Refusal, apply_chat_template, as_documented, changing_lists
+from tests.server.chat_formats.message import Message as Parsed
 from tests.server.scripted import INFO
 
 
