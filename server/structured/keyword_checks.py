@@ -11,6 +11,7 @@ from math import lcm
 from typing import Any, Final
 
 from server.errors import APIError
+from server.structured import dates
 from server.structured.keywords import (
     BOUNDS,
     COUNTS,
@@ -80,6 +81,11 @@ class KeywordChecks:
                 new = check(self, schema, place.to(keyword))
             if new is not value:
                 changed[keyword] = new
+        kind = schema.get("format")
+        pattern = dates.PATTERNS.get(kind) if isinstance(kind, str) and "pattern" not in schema else None
+        if pattern is not None:
+            changed["pattern"] = pattern
+            self.patterns[pattern] = check_regex(pattern, place)
         left = {keyword: value for keyword, value in schema.items() if changed.get(keyword) is not LEFT_OUT}
         return changed | dict.fromkeys(self._uncountable(left, place), LEFT_OUT)
 
