@@ -19,8 +19,19 @@ COMPANIONS: dict[str, dict[str, Any]] = {"top_logprobs": {"logprobs": True}, "st
 """What a field needs beside it to be allowed at all."""
 
 
+NULLABLE = {"tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "response_format"}
+"""Where null counts as left out, as many clients send it."""
+
+
+def _has_null(value: Any) -> bool:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return value is None or any(map(_has_null, parts))
+
+
 def _extension(name: str, value: Any) -> bool:
-    """What Paddock takes on purpose although the document doesn't: more stop strings, biases that are no integers."""
+    """What Paddock takes on purpose: more stop strings, biases that are no integers, some nulls."""
+    if name in NULLABLE and _has_null(value):
+        return True
     if name == "stop":
         return isinstance(value, list) and 4 < len(value) <= 64
     return name == "logit_bias" and isinstance(value, dict) and all(isinstance(bias, float) for bias in value.values())
