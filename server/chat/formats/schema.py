@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from server.structured.keywords import type_of
+
 Schema = Mapping[str, Any]
 
 _DEFINITIONS = ("$defs", "definitions")
@@ -110,7 +112,7 @@ def _types(schema: Schema, root: Schema, seen: set[int]) -> Iterator[str]:
     elif isinstance(named, list):
         yield from (name for name in named if isinstance(name, str))
     elif (values := choices(schema)) is not None:
-        yield from map(_type_of, values)
+        yield from map(type_of, values)
     else:
         for key in ("anyOf", "oneOf", "allOf"):
             branches = schema.get(key)
@@ -123,24 +125,6 @@ def _types(schema: Schema, root: Schema, seen: set[int]) -> Iterator[str]:
             yield "array"
     if schema.get("nullable") is True:
         yield "null"
-
-
-def _type_of(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case _:
-            return "object"
 
 
 def _mapping(schema: Schema | None, key: str) -> Schema:
