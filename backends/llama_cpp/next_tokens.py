@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from itertools import repeat
 
-import numpy as np
-import numpy.typing as npt
-
 from backends.base import FinishReason, TokenChunk, TokenLogprob
 
+from .constraint import MaskRows
 from .sampling import log_probabilities
+from .sampling.arrays import Logits, Mask
 from .sequence import MAX_FORCED, Sequence
-
-Logits = npt.NDArray[np.float32]
-Masks = npt.NDArray[np.uint32]
 
 
 def next_tokens(
-    seq: Sequence, rows: Logits, drafts: tuple[int, ...], masks: Masks | None, ends: Collection[int]
+    seq: Sequence, rows: Logits, drafts: tuple[int, ...], masks: MaskRows | None, ends: Collection[int]
 ) -> TokenChunk:
     """Extend the sequence, and say by what.
 
@@ -46,7 +42,7 @@ def next_tokens(
             return "stop"
         return "length" if seq.n_generated >= seq.max_new else None
 
-    each_mask: Iterator[Masks | None] = repeat(None)
+    each_mask: Iterator[Mask | None] = repeat(None)
     expected: tuple[int | None, ...] = (*drafts, None)
     if masks is not None:  # drafts that have none behind them aren't allowed, or end the text
         each_mask = iter(masks)

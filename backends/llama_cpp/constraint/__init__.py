@@ -1,7 +1,7 @@
 """Text that must match a grammar: which tokens may come next, and which must. By llguidance."""
 
-from .constraint import BrokenConstraint, Constraint
+from .constraint import BrokenConstraint, Constraint, MaskRows
 from .grammars import Grammars
 from .masks import PATIENCE, Masks
 
-__all__ = ["PATIENCE", "BrokenConstraint", "Constraint", "Grammars", "Masks"]
+__all__ = ["PATIENCE", "BrokenConstraint", "Constraint", "Grammars", "MaskRows", "Masks"]

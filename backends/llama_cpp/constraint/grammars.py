@@ -1,4 +1,4 @@
-"""Grammars, compiled once and kept: the tokenizer that they are compiled for, and a thread that does it."""
+"""Grammars, tried and compiled once, in threads, and kept; and the tokenizer that they are compiled for."""
 
 from __future__ import annotations
 
