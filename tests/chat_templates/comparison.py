@@ -126,7 +126,7 @@ def _read_back(dialect: Dialect) -> str:
     if marks := dialect.own_format.thinking:  # earlier turns may lack a block that prompts open, or open and close
         prompt = prompt.rstrip().removesuffix(marks.close).rstrip().removesuffix(marks.open)
     start = next(at for at in range(len(prompt), -1, -1) if whole.startswith(prompt[:at]))
-    description: dict[str, Any] = TOOL["function"]  # type: ignore[assignment]
+    description: dict[str, Any] = TOOL["function"]  # type: ignore[assignment]  # an object
     parser = dialect.own_format.parser([Tool(description["name"], description["parameters"])], prompt[:start])
     found = Parsed()
     found.add(parser.feed(whole[start:]) + parser.finish())

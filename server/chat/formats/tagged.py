@@ -51,7 +51,7 @@ class TaggedFormat(Format):
         return self.read_calls(reading, "")
 
     def write_bare_calls(self, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> BareCalls:
-        """The same for grammars."""
+        """The same for grammars. Formats that have a `bare` character define it."""
         raise NotImplementedError
 
     def read_message(self, reading: Reading) -> Steps[None]:

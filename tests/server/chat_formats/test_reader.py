@@ -81,7 +81,7 @@ def test_rewind_goes_back_to_what_was_committed() -> None:
 )
 def test_before_looks_ahead(pieces: list[str], end: bool, expected: bool, after: int) -> None:
     reader = Reader()
-    assert run(reader.before("<a>", end=end), reader, pieces) == (expected, after)  # type: ignore[arg-type]
+    assert run(reader.before("<a>", end=end), reader, pieces) == (expected, after)  # type: ignore[arg-type]  # others are texts
     assert reader.left
 
 
