@@ -96,6 +96,9 @@ class Context:
         self.parking_ids = range(self.n_slots, n_seq_max) if whole_only else range(self.n_slots + 1, MAX_IDS)
         self._n_vocab = model.n_vocab
         self._n_outputs_now = 0
+        self._logits_at = 0
+        self._logits = np.empty((0, self._n_vocab), np.float32)
+        """As many rows as llama.cpp may give, where it put them last."""
         self._batch = _Batch(self.n_batch, self.n_ctx)
 
     def decode(self, spans: list[Span]) -> int:
@@ -108,9 +111,13 @@ class Context:
     def logits(self) -> npt.NDArray[np.float32]:
         """The last batch's logits, in batch order: float32 [outputs, n_vocab], a view until the next decode."""
         if not self._n_outputs_now:
-            return np.empty((0, self._n_vocab), np.float32)
-        pointer = C.llama_get_logits(self.handle)
-        return np.ctypeslib.as_array(pointer, (self._n_outputs_now, self._n_vocab))
+            return self._logits[:0]
+        address = ctypes.addressof(C.llama_get_logits(self.handle).contents)
+        if address != self._logits_at:  # a view takes 60 µs to make
+            self._logits_at = address
+            rows = (ctypes.c_float * (self.n_outputs * self._n_vocab)).from_address(address)
+            self._logits = np.frombuffer(rows, np.float32).reshape(self.n_outputs, self._n_vocab)
+        return self._logits[: self._n_outputs_now]
 
     # --- kv_pool.CellMemory ---
 
