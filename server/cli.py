@@ -53,7 +53,7 @@ def version() -> str:
 
 def _serve(arguments: Sequence[str]) -> int:
     # Imported here: `paddock --version` needn't wait for the HTTP stack.
-    from server.config_sources import UsageError, load_settings
+    from server.config.sources import UsageError, load_settings
     from server.serve import StartError, serve
 
     try:

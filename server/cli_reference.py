@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from server.config import GROUPS, SETTINGS, Setting
-from server.config_sources import CONFIG_ENV, CONFIG_FLAG, NOT_OURS, default_text
+from server.config.sources import CONFIG_ENV, CONFIG_FLAG, NOT_OURS, default_text
 
 INTRODUCTION = f"""\
 # The command line
 
-<!-- Written by `make docs` from server/config.py; edit that. -->
+<!-- Written by `make docs` from server/config/; edit that. -->
 
 ```
 paddock                        what there is
@@ -18,8 +18,8 @@ paddock --version              Paddock's version, llama-cpp-python's, and llama.
 
 `MODEL` is a GGUF file. Left out, it is the small demo model that comes with Paddock.
 
-Exit status: 0 after SIGINT or SIGTERM, 1 if the server can't start (the port is taken, the model can't be loaded) or
-its engine has died, 2 if a flag, variable or key is wrong. The reason is one line on stderr.
+Exit status: 0 after SIGINT or SIGTERM, 1 if the server can't start (the port is taken, the model can't be loaded),
+2 if a flag, variable or key is wrong. The reason is one line on stderr.
 
 ## Where settings come from
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from backends.base import SamplingParams
 from server.config import GROUPS, SETTINGS, Setting, Settings
-from server.config_sources import NOT_OURS, UsageError, load_settings
+from server.config.sources import NOT_OURS, UsageError, load_settings
 
 
 def load(*arguments: str, **environment: str) -> Settings:
@@ -186,9 +187,14 @@ def test_settings_are_told_apart() -> None:
 def test_every_setting_is_reached_and_none_is_dead() -> None:
     """Each name is a field of Settings or of SamplingParams, and each field but `logit_bias` and the like is there."""
     names = {setting.name for setting in SETTINGS}
-    assert names == (set(Settings.__struct_fields__) - {"sampling"}) | (
+    assert names == ({field.name for field in dataclasses.fields(Settings)} - {"sampling"}) | (
         set(SamplingParams.__struct_fields__) - {"logit_bias", "min_keep", "min_tokens"}
     )
+
+
+def test_an_empty_key_is_not_none() -> None:
+    with pytest.raises(UsageError, match="PADDOCK_API_KEY is empty"):
+        load_settings([], {"PADDOCK_API_KEY": ""})
 
 
 def test_an_empty_variable_says_nothing() -> None:

@@ -6,6 +6,7 @@ Whatever is wrong is a UsageError: one line that names where the value came from
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import difflib
 import math
 import os
@@ -16,7 +17,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from server.config import GROUPS, SETTINGS, Setting, Settings
+from .setting import Setting
+from .settings import GROUPS, SETTINGS, Settings
 
 CONFIG_FLAG = "--config"
 CONFIG_ENV = "PADDOCK_CONFIG"
@@ -173,10 +175,12 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values = {}
     for setting in SETTINGS:
         text = environment.get(setting.env)
+        if text == "" and setting.secret:  # a Secret that was never filled is not to let everybody in
+            raise UsageError(f"{setting.env} is empty: give it a value, or unset it to do without")
         if not text:  # compose files and charts set what they leave open to nothing
             continue
         # Kubernetes sets PADDOCK_PORT=tcp://… in every pod where there is a Service called paddock.
-        if setting.name == "port" and text.startswith("tcp://"):
+        if setting.name in ("port", "admin_port") and text.startswith("tcp://"):
             continue
         values[setting.name] = _read(setting, text, setting.env)
     return values
@@ -240,7 +244,8 @@ def _check(setting: Setting, value: Any, where: str, shown: Any = None, *, lax: 
 
 
 def _wrong(setting: Setting, value: Any, where: str) -> UsageError:
-    return UsageError(f"{where} must be {setting.expects or _expectation(setting.type)}, not {value!r}")
+    given = "" if setting.secret else f", not {value!r}"
+    return UsageError(f"{where} must be {setting.expects or _expectation(setting.type)}{given}")
 
 
 def _bare(hint: Any) -> Any:
@@ -250,7 +255,7 @@ def _bare(hint: Any) -> Any:
     alternatives = (
         [kind for kind in get_args(hint) if kind is not type(None)] if get_origin(hint) is not Literal else []
     )
-    return alternatives[0] if len(alternatives) == 1 and get_origin(hint) is not tuple else hint
+    return _bare(alternatives[0]) if len(alternatives) == 1 and get_origin(hint) is not tuple else hint
 
 
 def _expectation(hint: Any) -> str:
@@ -273,6 +278,8 @@ def _expectation(hint: Any) -> str:
 
 
 def _build(values: dict[str, Any]) -> Settings:
-    own = {name: value for name, value in values.items() if name in Settings.__struct_fields__}
+    own = {
+        name: value for name, value in values.items() if name in {field.name for field in dataclasses.fields(Settings)}
+    }
     sampling = {name: value for name, value in values.items() if name not in own}
     return Settings(**own, sampling=sampling)

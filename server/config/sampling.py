@@ -11,7 +11,7 @@ from backends.base import SAMPLER_ORDER, SAMPLERS
 
 @dataclass(frozen=True)
 class SamplingFlag:
-    """Bounds are inclusive but `gt`. The rest is as in `server.config.Setting`."""
+    """Bounds are inclusive but `gt`. The rest is as in `Setting`."""
 
     name: str
     spelling: str
