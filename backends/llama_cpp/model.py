@@ -34,6 +34,7 @@ class Model:
     def __init__(self, options: EngineOptions, on_progress: Callable[[float], None]) -> None:
         check_gguf(options.model_path)
         library.start(verbose=options.verbose)
+        library.load_backends()
         params = C.llama_model_default_params()
         params.n_gpu_layers = options.n_gpu_layers
         params.split_mode = SPLIT_MODES[options.split_mode]
@@ -67,6 +68,15 @@ class Model:
     @property
     def n_embd(self) -> int:
         return int(C.llama_model_n_embd(self.handle))
+
+    @property
+    def n_layer(self) -> int:
+        return int(C.llama_model_n_layer(self.handle))
+
+    @property
+    def n_head(self) -> int:
+        """Of the first layer, where they differ; at least 1."""
+        return max(1, int(C.llama_model_n_head(self.handle)))
 
     @property
     def n_params(self) -> int:
