@@ -8,16 +8,16 @@ import msgspec
 
 from server.chat.dialect import Dialect
 from server.chat.formats.chat_format import ChatFormat
-from server.chat.formats.grammar import GrammarTooLarge, LimitNotEnforceable
+from server.chat.formats.grammar import GrammarTooLarge, InputNotEnforceable, LimitNotEnforceable
 from server.chat.formats.marker_tokens import MarkerTokens
 from server.chat.formats.parser import MessageParser
 from server.chat.formats.thinking import THINK, Thinking
 from server.chat.reasoning import asks_thinking
-from server.errors import invalid
+from server.errors import invalid, unsupported
 from server.rendering import Rendered, render
 from server.schemas.chat import ChatCompletionRequest
 from server.structured.aside import aside
-from server.structured.content import constrains, content_rule
+from server.structured.content import content_rule, structure_field
 from server.toolset import Toolset, toolset
 
 
@@ -26,6 +26,8 @@ class ChatPlan(msgspec.Struct, frozen=True):
     tools: Toolset
     grammar: str | None
     """What an answer must match; None: anything."""
+    grammar_field: str
+    """What the client calls what it was made from."""
     tokens: MarkerTokens
     """Those that the parser must be given as characters."""
     format: ChatFormat
@@ -56,7 +58,7 @@ class ChatPlan(msgspec.Struct, frozen=True):
 
 async def plan_chat(dialect: Dialect, request: ChatCompletionRequest) -> ChatPlan:
     """Off the event loop. Raises a 400 for what the template refuses, and for what can't be enforced."""
-    structured = request.tools or request.functions or constrains(request, request.response_format)
+    structured = request.tools or request.functions or structure_field(request, request.response_format)
     return await (aside if structured else asyncio.to_thread)(_plan, dialect, request)
 
 
@@ -73,12 +75,15 @@ def _plan(dialect: Dialect, request: ChatCompletionRequest) -> ChatPlan:
         grammar = chat_format.constraint(tools.callable, tools.choice, begins_after, token_ids, content, budget)
     except GrammarTooLarge as error:
         raise invalid(str(error), "functions" if tools.legacy else "tools") from None
+    except InputNotEnforceable as error:
+        raise unsupported(str(error), "tools") from None
     except LimitNotEnforceable as error:
         raise invalid(str(error), "reasoning_budget_tokens") from None
     return ChatPlan(
         rendered.prompt,
         tools,
         grammar,
+        _grammar_field(request, tools),
         chat_format.marker_tokens(token_ids, dialect.control_tokens, tools=bool(tools.callable)),
         chat_format,
         begins_after,
@@ -86,6 +91,11 @@ def _plan(dialect: Dialect, request: ChatCompletionRequest) -> ChatPlan:
         thinking_limited=budget is not None,
         content_constrained=content is not None,
     )
+
+
+def _grammar_field(request: ChatCompletionRequest, tools: Toolset) -> str:
+    """Where both tools and another field say what an answer is like: that one, as tools are looked through before."""
+    return structure_field(request, request.response_format) or ("functions" if tools.legacy else "tools")
 
 
 def _thinks(dialect: Dialect, request: ChatCompletionRequest) -> bool:

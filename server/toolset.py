@@ -10,6 +10,7 @@ import msgspec
 
 from server.chat.formats.custom import ARGUMENT, custom_tool
 from server.chat.formats.tools import Tool, ToolChoice
+from server.limits import SCHEMA_SIZE
 from server.schemas.conversation import ConversationFields
 from server.schemas.tool_rules import allowed_names
 from server.schemas.tools import (
@@ -20,17 +21,22 @@ from server.schemas.tools import (
     FunctionChoice,
     FunctionDefinition,
     FunctionTool,
+    Grammar,
     GrammarToolFormat,
     LegacyFunction,
     ToolName,
 )
-from server.structured.json_schema import MAX_TEXT
+from server.structured import lark
+from server.structured.lark_in_json import lark_in_json_rule
 from server.structured.place import Place
 from server.structured.regex import check_regex
 from server.structured.schema_walk import SchemaWalk
 
-MAX_ALL_TEXT = 4 * MAX_TEXT
+MAX_ALL_TEXT = 4 * SCHEMA_SIZE
 """Characters of all tools' schemas as JSON, and of their grammars."""
+
+MAX_LARK_TEXT = lark.MAX_LENGTH
+"""Characters of all custom tools' Lark grammars."""
 
 Description = dict[str, Any]
 
@@ -71,11 +77,14 @@ def toolset(request: ConversationFields) -> Toolset:
 def _check_size(request: ConversationFields) -> None:
     """Before any of them is looked at: that takes longer."""
     total = 0
-    for asked in (*_functions(request), *_patterns(request)):
+    for asked in (*_functions(request), *(grammar.definition for grammar in _grammars(request))):
         total += len(asked) if isinstance(asked, str) else len(json.dumps(asked))
         if total > MAX_ALL_TEXT:
             place = Place("functions" if request.functions else "tools")
             raise place.error(f"is too large: all its schemas together may have {MAX_ALL_TEXT} characters of JSON.")
+    size = sum(len(grammar.definition) for grammar in _grammars(request) if grammar.syntax == "lark")
+    if size > MAX_LARK_TEXT:
+        raise Place("tools").error(f"has Lark grammars of {size} characters together, of at most {MAX_LARK_TEXT}.")
 
 
 def _functions(request: ConversationFields) -> Iterator[dict[str, Any] | None]:
@@ -83,9 +92,9 @@ def _functions(request: ConversationFields) -> Iterator[dict[str, Any] | None]:
     yield from (tool.function.parameters for tool in request.tools or () if isinstance(tool, FunctionTool))
 
 
-def _patterns(request: ConversationFields) -> Iterator[str]:
+def _grammars(request: ConversationFields) -> Iterator[Grammar]:
     formats = (tool.custom.format for tool in request.tools or () if isinstance(tool, CustomTool))
-    yield from (format_.grammar.definition for format_ in formats if isinstance(format_, GrammarToolFormat))
+    yield from (format_.grammar for format_ in formats if isinstance(format_, GrammarToolFormat))
 
 
 def _choice(request: ConversationFields) -> ToolChoice:
@@ -134,21 +143,29 @@ def _function(function: FunctionDefinition | LegacyFunction, place: Place) -> tu
 def _enforceable(parameters: dict[str, Any], place: Place, *, strict: bool) -> dict[str, Any]:
     """A copy of the schema, made ready for llguidance."""
     written = json.dumps(parameters)
-    if len(written) > MAX_TEXT:
-        raise place.error(f"is too large: {len(written)} characters of JSON, of at most {MAX_TEXT}.")
+    if len(written) > SCHEMA_SIZE:
+        raise place.error(f"is too large: {len(written)} characters of JSON, of at most {SCHEMA_SIZE}.")
     schema: dict[str, Any] = json.loads(written)
     SchemaWalk(schema, place, strict=strict).run()
     return schema
 
 
 def _custom(tool: CustomToolDefinition, place: Place) -> tuple[Description, Tool]:
-    pattern = tool.format.grammar.definition if isinstance(tool.format, GrammarToolFormat) else None
-    if pattern is not None:
-        check_regex(pattern, place.to("format", "grammar", "definition"))
-    text = {"type": "string", **({} if pattern is None else {"pattern": pattern})}
+    text: dict[str, Any] = {"type": "string"}
+    made = custom_tool(tool.name)
+    if isinstance(tool.format, GrammarToolFormat):
+        grammar = tool.format.grammar
+        where = place.to("format", "grammar", "definition")
+        if grammar.syntax == "regex":
+            check_regex(grammar.definition, where)
+            text["pattern"] = grammar.definition
+            made = custom_tool(tool.name, pattern=grammar.definition)
+        else:
+            text["description"] = f"A text that this Lark grammar matches:\n{grammar.definition}"
+            made = custom_tool(tool.name, rule=lark_in_json_rule(grammar.definition, where))
     parameters = {"type": "object", "properties": {ARGUMENT: text}, "required": [ARGUMENT]}
     description = {"name": tool.name, "description": tool.description or "", "parameters": parameters}
-    return _described(description), custom_tool(tool.name, pattern)
+    return _described(description), made
 
 
 def _described(function: Description) -> Description:

@@ -19,9 +19,14 @@ MOST_MEMORY = 1 << 30
 STACK = 64 << 20
 """Bytes. llguidance recurses by the depth of a grammar: 8 MiB are used up by rules 1,200 deep, and with that the
 process; macOS gives threads half of one. Only what is used is taken from memory."""
-MOST_SECONDS = 5
-"""After which the process ends by itself, as nobody else may be there to end it."""
+GRACE_SECONDS = 1.0
+"""After a trial's time the process ends by itself, as nobody else may be there to end it."""
 
+
+N_BEGUN = 16
+"""Bytes that a grammar begins with which are tried too."""
+_NAMED = b"\xff"
+"""What tokens begin with that can only be named."""
 
 LIMITS = LLParserLimits(step_lexer_fuel=50_000, max_lexer_states=50_000, verbose_errors=False)
 """What a grammar may cost from token to token."""
@@ -31,6 +36,8 @@ class Trial(msgspec.Struct, frozen=True, tag="trial"):
     grammar: str
     n_vocab: int
     """Grammars may name tokens by their number."""
+    seconds: float
+    """How long it may take."""
 
 
 class Verdict(msgspec.Struct, frozen=True, tag="verdict"):
@@ -54,12 +61,19 @@ def main() -> None:
 def _serve(channel: Channel[Trial]) -> None:
     with suppress(ConnectionError):
         while (trial := channel.receive()) is not None:
-            signal.alarm(MOST_SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, trial.seconds + GRACE_SECONDS)
             matcher = LLMatcher(_tokenizer(trial.n_vocab), trial.grammar, log_level=0, limits=LIMITS)
             if not matcher.is_error():
-                matcher.compute_bitmask()  # some grammars allow nothing at all, which shows only here
-            signal.alarm(0)
+                _begin(matcher)
+            signal.setitimer(signal.ITIMER_REAL, 0)
             channel.send(Verdict(matcher.get_error() or None))
+
+
+def _begin(matcher: LLMatcher) -> None:
+    """Some grammars allow nothing at all, or too much at once: that shows only here."""
+    matcher.compute_bitmask()
+    for byte in matcher.compute_ff_bytes().partition(_NAMED)[0][:N_BEGUN]:
+        matcher.consume_token(byte)
 
 
 @cache
@@ -77,7 +91,7 @@ class _Bytes:
 
     def __init__(self, n_vocab: int) -> None:
         self.tokens = [bytes([i]) for i in range(256)]
-        self.tokens += [b"\xff<%d>" % i for i in range(256, max(n_vocab, 257))]
+        self.tokens += [_NAMED + b"<%d>" % i for i in range(256, max(n_vocab, 257))]
 
     def __call__(self, text: bytes) -> list[int]:
         return list(text)

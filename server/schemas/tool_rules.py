@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from server.errors import invalid, unsupported
+from server.errors import invalid
 from server.schemas.conversation import ConversationFields
 from server.schemas.tools import (
     AllowedToolsChoice,
     CustomChoice,
     CustomTool,
-    CustomToolDefinition,
     FunctionChoice,
-    GrammarToolFormat,
     Tool,
     ToolName,
 )
@@ -38,16 +36,7 @@ def _kinds(tools: Sequence[Tool]) -> Kinds:
         if name in kinds:
             raise invalid(f"There are two tools named '{name}'.", f"tools[{position}].{tool.type}.name")
         kinds[name] = tool.type
-        if isinstance(tool, CustomTool):
-            _check_format(tool.custom, f"tools[{position}].custom.format")
     return kinds
-
-
-def _check_format(tool: CustomToolDefinition, param: str) -> None:
-    """A model writes the input as a JSON string: in one, a regular expression can be enforced, but not a grammar."""
-    if isinstance(tool.format, GrammarToolFormat) and tool.format.grammar.syntax == "lark":
-        message = "The input of a custom tool can be held to a regular expression, but not to a 'lark' grammar."
-        raise unsupported(message, f"{param}.grammar.syntax")
 
 
 def name_of(tool: Tool) -> str:

@@ -47,14 +47,14 @@ def whole_grammar(rule: str) -> str:
     return Grammar({}).text(rule)
 
 
-def constrains(fields: StructureFields, response_format: ResponseFormat | None = None) -> bool:
-    """Whether the output must be like something at all."""
-    return any(True for _ in _asked(fields, response_format))
+def structure_field(fields: StructureFields, response_format: ResponseFormat | None = None) -> str | None:
+    """The field that says what the output must be; None where the text is free."""
+    return next((str(place) for place, _ in _asked(fields, response_format)), None)
 
 
 async def completion_grammar(fields: StructureFields, response_format: ResponseFormat | None = None) -> str | None:
     """The whole grammar for a completion; made in a thread, so that others go on meanwhile."""
-    if not constrains(fields, response_format):
+    if structure_field(fields, response_format) is None:
         return None
     rule = await aside(content_rule, fields, response_format)
     return None if rule is None else whole_grammar(rule)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from server.limits import SCHEMA_SIZE
 from server.structured.place import Place
 from server.structured.schema_walk import SchemaWalk
-
-MAX_TEXT = 256 * 1024
-"""Characters of a schema as JSON."""
 
 OPTIONS = {"item_separator": ",", "key_separator": ":", "whitespace_flexible": False, "coerce_one_of": True}
 """No whitespace. With it optional, each of its places is a question to the model, where else the grammar goes on by
@@ -27,8 +25,8 @@ def json_rule(schema: Any, place: Place, *, strict: bool) -> str:
     if schema is False:
         raise place.error("is false, which no output can match.")
     written = json.dumps({} if schema is True else schema)
-    if len(written) > MAX_TEXT:
-        raise place.error(f"is too large: {len(written)} characters of JSON, of at most {MAX_TEXT}.")
+    if len(written) > SCHEMA_SIZE:
+        raise place.error(f"is too large: {len(written)} characters of JSON, of at most {SCHEMA_SIZE}.")
     own: Any = json.loads(written)
     SchemaWalk(own, place, strict=strict).run()
     return "%json " + json.dumps({**own, "x-guidance": OPTIONS}, ensure_ascii=False)

@@ -31,12 +31,14 @@ from server.structured.shortest import MAX_LENGTH
 
 MAX_PROPERTIES = 1_000
 """Of one object: it takes the square of this."""
+MAX_OPTIONAL_PROPERTIES = 400
+"""Of them: where they may come, llguidance has 4 items in its parser for each, of at most 2,000."""
 MAX_PATTERN_PROPERTIES = 30
 """The same."""
 MAX_PATTERNS = 200
 """`pattern` and `patternProperties`, of the whole schema."""
-MAX_COUNTED_PROPERTIES = 50
-"""Optional ones, of an object with `minProperties` or `maxProperties`."""
+MAX_COUNTED_PROPERTIES = 40
+"""Optional ones, of an object with `minProperties` or `maxProperties`: the square of this in items."""
 MAX_VALUES = 10_000
 """Of all `enum` together."""
 LEAST_COUNT = MAX_LENGTH
@@ -157,6 +159,14 @@ class KeywordChecks:
             raise place.error(f"must have at most {MAX_PROPERTIES} entries.")
         return schemas
 
+    def check_properties(self, schema: Schema, place: Place) -> Any:
+        schemas: dict[str, Any] = self.check_map(schema, place)
+        required = schema.get("required")
+        needed = set(filter(_is_text, required)) if isinstance(required, list) else set()
+        if len(schemas.keys() - needed) > MAX_OPTIONAL_PROPERTIES:
+            raise place.error(f"must have at most {MAX_OPTIONAL_PROPERTIES} entries that are not required.")
+        return schemas
+
     def check_pattern_properties(self, schema: Schema, place: Place) -> Any:
         schemas: dict[str, Any] = self.check_map(schema, place)
         if len(schemas) > MAX_PATTERN_PROPERTIES:
@@ -239,6 +249,10 @@ def _decimals(number: Decimal) -> int:
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
 def _too_far(bound: Any) -> bool:
     return isinstance(bound, int | float) and abs(bound) > LARGEST_BOUND
 
@@ -267,7 +281,7 @@ _CHECKS: dict[str, Check] = {
     "type": KeywordChecks.check_type,
     "enum": KeywordChecks.check_enum,
     "$ref": KeywordChecks.check_reference,
-    "properties": KeywordChecks.check_map,
+    "properties": KeywordChecks.check_properties,
     "patternProperties": KeywordChecks.check_pattern_properties,
     "pattern": KeywordChecks.check_pattern,
     "format": KeywordChecks.check_format,

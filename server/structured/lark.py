@@ -7,7 +7,7 @@ grammar may bring are not looked through here, and so refused.
 from __future__ import annotations
 
 from server.structured.lark_syntax import LarkReader
-from server.structured.lark_tokens import tokens, written
+from server.structured.lark_tokens import Token, tokens, written
 from server.structured.place import Place
 from server.structured.shortest import TooLong, check_shortest
 
@@ -17,6 +17,11 @@ MAX_LENGTH = 64 * 1024
 
 def lark_rule(grammar: str, place: Place) -> str:
     """The body of a rule for text that matches a grammar. Raises a 400."""
+    return f"%lark {{\n{written(checked(grammar, place))}\n}}"
+
+
+def checked(grammar: str, place: Place) -> list[Token]:
+    """The grammar as tokens. Raises a 400."""
     if len(grammar) > MAX_LENGTH:
         raise place.error(f"must be at most {MAX_LENGTH} characters long.")
     found = tokens(grammar, place)
@@ -25,4 +30,4 @@ def lark_rule(grammar: str, place: Place) -> str:
         check_shortest(rules)
     except TooLong as error:
         raise place.error(f"has a rule '{str(error.rule)[:40]}' that {error}.") from None
-    return f"%lark {{\n{written(found)}\n}}"
+    return found

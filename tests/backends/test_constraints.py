@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
@@ -280,14 +281,34 @@ async def test_drafts_under_a_grammar_of_calls() -> None:
         assert (await settled(backend)).draft_tokens > 0
 
 
+ENDLESS = lark("T\n" + "T: " + " & ".join(f"/(.{{{n}}})*x/" for n in range(7, 16)))
+"""llguidance's limits don't see how these expressions multiply."""
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(300):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never comes")
+
+
+async def test_who_waits_for_a_grammar_is_counted_until_cancelled(gguf) -> None:
+    async with engine(gguf("llama"), grammar_seconds=2.5) as backend:
+        waiting = asyncio.create_task(run(backend, request(PROMPT, 10, grammar=ENDLESS, n=3)))
+        await until(lambda: backend.stats.waiting == 3)
+        waiting.cancel()
+        await until(lambda: backend.stats.waiting == 0)
+        assert (backend.stats.running, backend.stats.steps) == (0, 0)
+
+
 async def test_what_takes_for_ever_to_compile_is_refused_and_holds_up_nobody(gguf) -> None:
-    """llguidance's limits don't see how these expressions multiply; beside them, another grammar is compiled."""
-    endless = lark("T\n" + "T: " + " & ".join(f"/(.{{{n}}})*x/" for n in range(7, 16)))
-    async with engine(gguf("llama")) as backend:
-        hostile = asyncio.create_task(run(backend, request(PROMPT, 10, grammar=endless)))
+    """Beside it, another grammar is compiled."""
+    async with engine(gguf("llama"), grammar_seconds=2.5) as backend:
+        hostile = asyncio.create_task(run(backend, request(PROMPT, 10, grammar=ENDLESS)))
         await asyncio.sleep(0.2)
         check(
             backend, await asyncio.wait_for(run(backend, request(PROMPT, 300, grammar=json_grammar(ORDER))), 3), ORDER
         )
-        with pytest.raises(InvalidRequest, match="time or memory"):
+        with pytest.raises(InvalidRequest, match=r"time or memory to compile: more than 2\.5 s"):
             await hostile

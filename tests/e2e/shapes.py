@@ -12,9 +12,6 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-UNTHINKING = {"reasoning_budget_tokens": 0}
-"""In a request beside a tool that the demo model must call and doesn't know: else it may think, and never stop."""
-
 Text = Annotated[str, Field(max_length=12)]
 Seat = Annotated[int, Field(ge=1, le=99)]
 

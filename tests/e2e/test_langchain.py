@@ -11,7 +11,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr
 
 from .serving import DEMO, Server
-from .shapes import SHAPES, UNTHINKING, Drawing, Folder, Person
+from .shapes import SHAPES, Drawing, Folder, Person
 
 BOTH = "What is the weather in Oslo and in Paris?"
 WRITE = "Write something as JSON."
@@ -88,16 +88,14 @@ def test_structured_output(
 ) -> None:
     if shape is Folder and method == "function_calling":
         pytest.skip("LangChain leaves recursion out of a tool's schema")
-    model = chat(demo, temperature=1, seed=1, extra_body=UNTHINKING).with_structured_output(
-        shape, method=method, include_raw=True
-    )
+    model = chat(demo, temperature=1, seed=1).with_structured_output(shape, method=method, include_raw=True)
     answer = model.invoke(WRITE)
     assert isinstance(answer, dict) and answer["parsing_error"] is None and type(answer["parsed"]) is shape
 
 
 def test_structured_output_as_it_is_written(demo: Server) -> None:
     for method in ("json_schema", "function_calling"):
-        model = chat(demo, extra_body=UNTHINKING).with_structured_output(Person.model_json_schema(), method=method)
+        model = chat(demo).with_structured_output(Person.model_json_schema(), method=method)
         parts = list(model.stream(WRITE))
         assert Person.model_validate(parts[-1]) == Person.model_validate(model.invoke(WRITE))
         assert any(isinstance(part, dict) and len(part) == 2 for part in parts), "it grows"

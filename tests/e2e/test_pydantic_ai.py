@@ -22,7 +22,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.settings import ModelSettings
 
 from .serving import DEMO, Server
-from .shapes import SHAPES, UNTHINKING, Drawing, Person
+from .shapes import SHAPES, Drawing, Person
 
 WRITE = "Write something as JSON."
 
@@ -40,9 +40,7 @@ def add(a: float, b: float) -> float:
 def agent(server: Server, output: Any = str, **options: Any) -> Agent[None, Any]:
     """Without a second try."""
     model = OpenAIChatModel(DEMO, provider=OpenAIProvider(base_url=server.url, api_key="none"))
-    settings = ModelSettings(
-        **{"temperature": 0, "max_tokens": 600, "extra_body": UNTHINKING, **options.pop("settings", {})}
-    )
+    settings = ModelSettings(**{"temperature": 0, "max_tokens": 600, **options.pop("settings", {})})
     return Agent(model, output_type=output, retries=0, model_settings=settings, **options)
 
 

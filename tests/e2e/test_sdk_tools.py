@@ -11,7 +11,7 @@ from openai.types.chat import ParsedChatCompletion
 from pydantic import BaseModel, Field
 
 from .serving import DEMO, Server
-from .shapes import SHAPES, UNTHINKING, Colour, Text
+from .shapes import SHAPES, Colour, Text
 from .test_tools import BOTH, OSLO, TOOLS
 
 SUM: list[Any] = [{"role": "user", "content": "What is 17 plus 25?"}]
@@ -69,9 +69,7 @@ def test_every_shape_as_arguments(demo: Server) -> None:
     for shape in SHAPES:
         tools = [openai.pydantic_function_tool(shape)]
         choice = {"type": "function", "function": {"name": shape.__name__}}
-        answer = parse(
-            demo, OSLO, tools=tools, tool_choice=choice, temperature=1.5, seed=1, max_tokens=1000, extra_body=UNTHINKING
-        )
+        answer = parse(demo, OSLO, tools=tools, tool_choice=choice, temperature=1.5, seed=1, max_tokens=1000)
         (arguments,) = parsed_calls(answer)
         assert type(arguments) is shape
 

@@ -82,10 +82,52 @@ def test_a_limit_inside_of_a_structure(demo: Server) -> None:
     assert demo.post("/v1/completions", body).json()["choices"][0]["finish_reason"] == "length"
 
 
-def test_what_only_the_engine_can_tell_is_a_400(demo: Server) -> None:
-    body = {"model": DEMO, "prompt": "x", "json_schema": {"type": "integer", "minimum": 5, "maximum": 3}}
-    answer = demo.post("/v1/completions", body)
-    assert answer.status_code == 400 and "minimum (5) is greater than maximum (3)" in answer.json()["error"]["message"]
+IMPOSSIBLE: dict[str, Any] = {
+    "type": "object",
+    "properties": {"n": {"type": "integer", "minimum": 5, "maximum": 3}},
+    "required": ["n"],
+}
+NAMED = {"type": "json_schema", "json_schema": {"name": "n", "schema": IMPOSSIBLE, "strict": True}}
+FUNCTION = {"type": "function", "function": {"name": "f", "parameters": IMPOSSIBLE, "strict": True}}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "asked", "param"),
+    [
+        ("/v1/completions", {"json_schema": IMPOSSIBLE}, "json_schema"),
+        ("/v1/completions", {"response_format": NAMED}, "response_format.json_schema"),
+        ("/completion", {"structured_outputs": {"json": IMPOSSIBLE}}, "structured_outputs.json"),
+        ("/v1/chat/completions", {"response_format": NAMED}, "response_format.json_schema"),
+        ("/v1/chat/completions", {"tools": [FUNCTION]}, "tools"),
+        ("/v1/chat/completions", {"functions": [FUNCTION["function"]]}, "functions"),
+    ],
+)
+def test_what_only_the_engine_can_tell_is_a_400(
+    demo: Server, path: str, asked: dict[str, Any], param: str, stream: bool
+) -> None:
+    prompt: dict[str, Any] = {"messages": [{"role": "user", "content": "x"}]} if "chat" in path else {"prompt": "x"}
+    answer = demo.post(path, {"model": DEMO, "stream": stream, **prompt, **asked})
+    assert answer.status_code == 400, answer.text
+    error = answer.json()["error"]
+    assert (error["type"], error["param"]) == ("invalid_request_error", param)
+    assert "'n' is unsatisfiable" in error["message"]
+
+
+def test_it_names_the_keywords_if_the_engine_does(demo: Server) -> None:
+    body = {"model": DEMO, "prompt": "x", "json_schema": IMPOSSIBLE["properties"]["n"]}
+    assert "minimum (5) is greater than maximum (3)" in demo.post("/v1/completions", body).json()["error"]["message"]
+
+
+def test_a_grammar_that_comes_to_be_too_much_is_a_400(demo: Server) -> None:
+    """Which shows once a letter is written: there are too many ways to read what may follow it."""
+    grammar = "start: /[a-z]/ " + " ".join(f"r{i}?" for i in range(300))
+    grammar += "".join(f'\nr{i}: ("x" | "y")*' for i in range(300))
+    answer = demo.post("/v1/completions", {"model": DEMO, "prompt": "x", "structured_outputs": {"grammar": grammar}})
+    assert answer.status_code == 400, answer.text
+    error = answer.json()["error"]
+    assert (error["type"], error["param"]) == ("invalid_request_error", "structured_outputs.grammar")
+    assert "can't be followed" in error["message"]
 
 
 @pytest.mark.parametrize("seed", range(3))

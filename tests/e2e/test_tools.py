@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -149,6 +150,28 @@ def test_custom_tools(demo: Server) -> None:
     assert call.type == "custom" and call.custom.name == "move"
     start, end = call.custom.input.split("-")
     assert len(start) == len(end) == 2 and start[0] in "abcdefgh" and end[1] in "12345678"
+
+
+PATCH = r"""
+start: "*** Begin Patch" LF file{1,2} "*** End Patch"
+file: "*** Add File: " NAME LF ("+" /.{0,12}/ LF){1,3}
+NAME: /[a-z]{1,8}/ "." ("py" | "md")
+%import common.LF
+"""
+WRITTEN = re.compile(
+    r"\*\*\* Begin Patch\n(\*\*\* Add File: [a-z]{1,8}\.(py|md)\n(\+[^\n]{0,12}\n){1,3}){1,2}\*\*\* End Patch"
+)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_custom_tools_with_a_grammar(demo: Server, seed: int) -> None:
+    """The input comes as a text, whose newlines and quotation marks the model has written as JSON does."""
+    grammar = {"syntax": "lark", "definition": PATCH}
+    patch = {"type": "custom", "custom": {"name": "patch", "format": {"type": "grammar", "grammar": grammar}}}
+    choice = {"type": "custom", "custom": {"name": "patch"}}
+    answer = ask(demo, OSLO, tools=[WEATHER, patch], tool_choice=choice, temperature=1.5, seed=seed)
+    (call,) = answer.choices[0].message.tool_calls or []
+    assert call.type == "custom" and WRITTEN.fullmatch(call.custom.input), call
 
 
 def test_deprecated_functions(demo: Server) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from server import toolset as toolset_module
 from server.errors import APIError
+from server.limits import SCHEMA_SIZE
 from server.schemas.chat import ChatCompletionRequest
 from server.schemas.validation import validate
-from server.structured.json_schema import MAX_TEXT
 from server.toolset import MAX_ALL_TEXT, toolset
 
 
@@ -24,7 +24,8 @@ def parameters(n: int) -> dict[str, Any]:
 
 def test_large_tools() -> None:
     tools = [
-        {"type": "function", "function": {"name": f"f{i}", "parameters": parameters(MAX_TEXT - 200)}} for i in range(3)
+        {"type": "function", "function": {"name": f"f{i}", "parameters": parameters(SCHEMA_SIZE - 200)}}
+        for i in range(3)
     ]
     assert len(toolset(request(tools=tools)).callable) == 3
 
@@ -32,7 +33,7 @@ def test_large_tools() -> None:
 @pytest.mark.parametrize("kind", ["tools", "functions", "custom tools"])
 def test_all_schemas_together_are_bounded(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before any of them is looked at."""
-    functions = [{"name": f"f{i}", "parameters": parameters(MAX_TEXT - 200)} for i in range(5)]
+    functions = [{"name": f"f{i}", "parameters": parameters(SCHEMA_SIZE - 200)} for i in range(5)]
     grammar = {"type": "grammar", "grammar": {"syntax": "regex", "definition": "a" * 16_384}}
     tools: dict[str, dict[str, Any]] = {
         "tools": {"tools": [{"type": "function", "function": function} for function in functions]},

@@ -3,61 +3,77 @@
 from __future__ import annotations
 
 import ctypes
-import threading
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import cached_property
 from typing import Any
 
 import llama_cpp.llama_cpp as C
 from llguidance import LLMatcher, LLTokenizer
 
-from backends.llama_cpp.grammar_trial_process import LIMITS, STACK
+from backends.llama_cpp.grammar_trial_process import LIMITS
 from backends.llama_cpp.vocab import pieces
 
 from .constraint import Constraint
+from .deep_threads import deep_threads
+from .lock_free import LockFree
 from .trial import Trials
 
 KEPT = 64
 """Grammars, the last used."""
 MAX_REASON = 300
 """Characters of llguidance's error, which may quote all of the grammar."""
+_PLACE = re.compile(r"^at \d+\(\d+\): (failed to compile JSON schema: )?")
+"""In a text that no client has seen."""
 
 
 class Grammars:
     """Compiled in the background, so that a new one holds up nobody else."""
 
-    def __init__(self, vocab: int, ends: Sequence[int]) -> None:
-        """`vocab`: a `llama_vocab`, which must outlive this; `ends`: its end-of-generation tokens. The tokenizer is
-        made now, in the background: a second of work for a large vocabulary, some of it with Python's lock held."""
+    def __init__(self, vocab: int, ends: Sequence[int], seconds: float) -> None:
+        """`vocab`: a `llama_vocab`, which must outlive this; `ends`: its end-of-generation tokens; `seconds`: what
+        compiling may take. The tokenizer is made now, in the background: a second of work for a large vocabulary, some
+        of it with Python's lock held."""
         self._n_vocab = int(C.llama_vocab_n_tokens(vocab))
-        threading.stack_size(STACK)  # of all threads from now on: masks recurse too
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="grammars")
+        self._threads = deep_threads(2, "grammars")
         self._tokenizer = self._threads.submit(_tokenizer, vocab, self._n_vocab, list(ends))
-        self._trials = Trials()
+        self._trials = Trials(seconds)
         self._compiled: OrderedDict[str, Future[LLMatcher]] = OrderedDict()
 
-    def compile(self, grammar: str) -> Future[LLMatcher]:
-        """The grammar, for `constraint`; a ValueError in the future says what is wrong with it."""
+    def compile(self, grammar: str, *, tried: bool = False) -> Future[LLMatcher]:
+        """The grammar, for `constraint`; a ValueError in the future says what is wrong with it. `tried`: it has been
+        compiled before, by an engine that was there before this one."""
         if grammar not in self._compiled:
-            self._compiled[grammar] = self._threads.submit(self._compile, grammar)
+            self._compiled[grammar] = self._threads.submit(self._compile, grammar, tried)
             if len(self._compiled) > KEPT:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(grammar)
         return self._compiled[grammar]
 
+    def abandon(self, grammar: str) -> None:
+        """Nobody waits for it: don't begin to compile it."""
+        if (job := self._compiled.get(grammar)) is not None and job.cancel():
+            del self._compiled[grammar]
+
     def constraint(self, compiled: LLMatcher) -> Constraint:
         """At the grammar's beginning."""
-        return Constraint(compiled.deep_copy(), self._n_vocab)
+        return Constraint(compiled.deep_copy(), self._n_vocab, self._lock_free)
 
-    def _compile(self, grammar: str) -> LLMatcher:
+    @cached_property
+    def _lock_free(self) -> LockFree:
+        return LockFree(self._tokenizer.result())
+
+    def _compile(self, grammar: str, tried: bool) -> LLMatcher:
         try:
-            self._trials.run(grammar, self._n_vocab)
+            if not tried:
+                self._trials.run(grammar, self._n_vocab)
             matcher = LLMatcher(self._tokenizer.result(), grammar, log_level=0, limits=LIMITS)
             if matcher.is_error():
                 raise ValueError(matcher.get_error())
         except ValueError as error:
-            reason = str(error).partition("\n")[0][:MAX_REASON]
+            reason = _PLACE.sub("", str(error).partition("\n")[0])[:MAX_REASON]
             raise ValueError(f"the output's grammar can't be used: {reason}") from None
         return matcher
 

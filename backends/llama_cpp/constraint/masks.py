@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .constraint import BrokenConstraint, Constraint, MaskRows
+from .deep_threads import deep_threads
 
 if TYPE_CHECKING:
     from backends.llama_cpp.scheduler import Work
@@ -28,7 +29,7 @@ class Masks:
 
     def __init__(self) -> None:
         n_threads = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-        self._threads = ThreadPoolExecutor(n_threads, thread_name_prefix="masks")
+        self._threads = deep_threads(n_threads, "masks")
         self._jobs: dict[Constraint, _Job] = {}
 
     def begin(self, batch: list[Work]) -> None:

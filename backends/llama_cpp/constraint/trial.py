@@ -12,16 +12,15 @@ import sys
 import threading
 
 from backends.llama_cpp.channel import Channel
-from backends.llama_cpp.grammar_trial_process import Trial, Verdict
-
-DEADLINE = 4.0
-"""Seconds. What takes longer is refused."""
+from backends.llama_cpp.grammar_trial_process import MOST_MEMORY, Trial, Verdict
 
 
 class Trials(threading.local):
     """A process for each thread, started when it is first needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        """What takes longer than so many seconds is refused."""
+        self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel[Verdict] | None = None
 
@@ -29,13 +28,14 @@ class Trials(threading.local):
         """Raises ValueError for a grammar that can't be compiled, or not within bounds."""
         channel = self._channel or self._start()
         try:
-            channel.send(Trial(grammar, n_vocab))
-            verdict = channel.receive() if channel.ready(DEADLINE) else None
+            channel.send(Trial(grammar, n_vocab, self._seconds))
+            verdict = channel.receive() if channel.ready(self._seconds) else None
         except ConnectionError:
             verdict = None
         if verdict is None:
             self._end()
-            raise ValueError("it takes too much time or memory to compile")
+            most = f"{self._seconds:g} s or {MOST_MEMORY >> 20} MiB"
+            raise ValueError(f"it takes too much time or memory to compile: more than {most}")
         if verdict.reason is not None:
             raise ValueError(verdict.reason)
 

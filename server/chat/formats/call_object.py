@@ -172,7 +172,7 @@ def write_bare_call(grammar: Grammar, tools: Sequence[Tool], arguments: str) -> 
         "call",
         (
             f"{grammar.rule('name', f'/{regex(tool.name)}{chr(34)}/', '[lazy]')} {quoted(f', {quoted(arguments)}: ')}"
-            f" {grammar.json(tool.schema, strict=tool.strict)} {quoted('}')}"
+            f" {grammar.arguments(tool)} {quoted('}')}"
             for tool in tools
         ),
     )
@@ -195,7 +195,7 @@ def write_call(
         "call",
         (
             f"{start} {quoted(f'{quoted(name)}: {quoted(tool.name)}, {quoted(arguments)}: ')}"
-            f" {grammar.json(tool.schema, strict=tool.strict)} {end}"
+            f" {grammar.arguments(tool)} {end}"
             for tool in tools
         ),
     )

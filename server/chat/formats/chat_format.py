@@ -20,7 +20,7 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from server.chat.formats.format import Format, Reading, Writing
-from server.chat.formats.grammar import Grammar
+from server.chat.formats.grammar import Grammar, InputNotEnforceable
 from server.chat.formats.marker_tokens import SPELLED, MarkerTokens
 from server.chat.formats.output import Output
 from server.chat.formats.parser import MessageParser
@@ -94,11 +94,17 @@ class ChatFormat(msgspec.Struct, frozen=True):
 
         `token_ids`: the markers that are single tokens. `content`: the body of a Lark rule for the answer
         (`%json {…}`), if that isn't free; it begins after thinking. `budget`: tokens that thinking may take, None
-        being any number. Raises GrammarTooLarge or LimitNotEnforceable.
+        being any number. Raises GrammarTooLarge, InputNotEnforceable or LimitNotEnforceable.
         """
         usable = choice.among(tools)
         if not usable and content is None and (budget is None or not self.thinks):
             return None
+        for tool in usable:
+            if tool.input_rule is not None and not self.format.verbatim:
+                raise InputNotEnforceable(
+                    f"The custom tool '{tool.name}' can't be held to its 'lark' grammar: this model doesn't write"
+                    " calls as JSON."
+                )
         writing = Writing(
             tools=usable,
             required=choice.mode == "required",

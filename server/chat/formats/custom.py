@@ -14,11 +14,12 @@ ARGUMENT = "input"
 _HIGH_HALF = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}")
 
 
-def custom_tool(name: str, pattern: str | None = None) -> Tool:
-    """The function that stands for a custom tool. `pattern`: a regular expression for its whole input."""
+def custom_tool(name: str, pattern: str | None = None, rule: str | None = None) -> Tool:
+    """The function that stands for a custom tool. `pattern`: a regular expression for its whole input; `rule`: see
+    `Tool.input_rule`."""
     text = {"type": "string"} if pattern is None else {"type": "string", "pattern": f"^(?:{pattern})$"}
     schema = {"type": "object", "properties": {ARGUMENT: text}, "required": [ARGUMENT], "additionalProperties": False}
-    return Tool(name, schema, strict=True)
+    return Tool(name, schema, strict=True, input_rule=rule)
 
 
 class CustomInput:

@@ -93,7 +93,7 @@ class DeepSeek(TaggedFormat):
         return f"{call} ({SPACE} {grammar.literal(CALL)} {call})*" if many else call
 
     def _write_call(self, grammar: Grammar, tool: Tool) -> str:
-        arguments = grammar.json(tool.schema, strict=tool.strict)
+        arguments = grammar.arguments(tool)
         return f"{grammar.literal(tool.name + SEPARATOR)} {arguments} {grammar.literal(CALL_END)}"
 
 
@@ -106,5 +106,5 @@ class DeepSeekFenced(DeepSeek):
 
     def _write_call(self, grammar: Grammar, tool: Tool) -> str:
         opening = grammar.literal(f"function{SEPARATOR}{tool.name}\n```json\n")
-        arguments = grammar.json(tool.schema, strict=tool.strict)
+        arguments = grammar.arguments(tool)
         return f"{opening} {arguments} {grammar.literal(chr(10) + '```' + CALL_END)}"

@@ -85,7 +85,7 @@ class Format(ABC):
     tokens_without_tools: ClassVar[Texts] = ()
     """Those of them that matter even in messages without tools."""
     verbatim: ClassVar[bool] = False
-    """Whether calls are told with the arguments as the model writes them."""
+    """Whether calls are told with the arguments as the model writes them: as JSON."""
 
     has_thinking: ClassVar[bool] = False
     """Thinking is a part of the format itself."""

@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llguidance import regex_to_lark
+
+if TYPE_CHECKING:
+    from server.chat.formats.tools import Tool
 
 FREE = "TEXT"
 """Any text without control tokens."""
@@ -34,6 +37,10 @@ LARGEST = 4 * 2**20
 
 class GrammarTooLarge(ValueError):
     """The tools' schemas make too much of a grammar."""
+
+
+class InputNotEnforceable(ValueError):
+    """A custom tool has a grammar, and models don't write its input as JSON."""
 
 
 class LimitNotEnforceable(ValueError):
@@ -114,6 +121,14 @@ class Grammar:
         else:
             self._json[body] = self.rule("json", body)
         return self._json[body]
+
+    def arguments(self, tool: Tool) -> str:
+        """A rule for a call's arguments, as JSON."""
+        if tool.input_rule is None:
+            return self.json(tool.schema, strict=tool.strict)
+        (name,) = tool.schema["properties"]
+        opening = quoted(f'{{"{name}": "')
+        return self.rule("input", f"{opening} {tool.input_rule} {quoted(chr(34) + '}')}")
 
     def define(self, name: str, body: str) -> str:
         """A rule under exactly this name, once; it may refer to itself, and to others that are yet to come."""

@@ -35,6 +35,7 @@ class Harmony(Format):
     signs = (("<|channel|>", "<|message|>", "<|start|>"),)
     tokens = (START, CHANNEL, MESSAGE, CONSTRAIN, END, CALL, RETURN)
     tokens_without_tools = tokens
+    verbatim = True
     has_thinking = True
 
     def read_message(self, reading: Reading) -> Steps[None]:
@@ -75,7 +76,7 @@ class Harmony(Format):
             try:
                 yield from self._read_call(reading, name)
             except Malformed:
-                reading.mend(before, verbatim=True)
+                reading.mend(before, verbatim=self.verbatim)
         write = out.reasoning if channel == "analysis" else out.content
         while (marker := (yield from reader.until(_MARKERS, write))) in (CHANNEL, MESSAGE, CONSTRAIN):
             reader.commit()  # stray
@@ -106,7 +107,7 @@ class Harmony(Format):
     def _write_call(self, grammar: Grammar, tool: Tool) -> str:
         channel = f'{grammar.literal(CHANNEL)} ("commentary" | "analysis")'
         recipient = f'" to=" {quoted(_NAMESPACE + tool.name)}'
-        arguments = grammar.json(tool.schema, strict=tool.strict)
+        arguments = grammar.arguments(tool)
         header = f"({channel} {recipient} | {recipient} {channel}) {self._write_kind(grammar)}"
         return f"{header} {grammar.literal(MESSAGE)} {arguments}"
 

@@ -77,5 +77,5 @@ class Kimi(TaggedFormat):
 
     def _write_call(self, grammar: Grammar, tool: Tool) -> str:
         opening = f"{grammar.literal(f'functions.{tool.name}:')} /[0-9]{{1,4}}/ {grammar.literal(ARGUMENTS)}"
-        arguments = grammar.json(tool.schema, strict=tool.strict)
+        arguments = grammar.arguments(tool)
         return f"{opening} {arguments} {grammar.literal(CALL_END)}"

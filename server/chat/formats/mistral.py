@@ -65,8 +65,7 @@ class Mistral(TaggedFormat):
 
     def write_calls(self, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> str:
         return " | ".join(
-            f"{quoted(tool.name)} {self._write_id(grammar)} {grammar.literal('[ARGS]')} "
-            + grammar.json(tool.schema, strict=tool.strict)
+            f"{quoted(tool.name)} {self._write_id(grammar)} {grammar.literal('[ARGS]')} " + grammar.arguments(tool)
             for tool in tools
         )
 

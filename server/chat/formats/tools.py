@@ -20,6 +20,8 @@ class Tool(msgspec.Struct, frozen=True, dict=True):
     name: str
     parameters: dict[str, Any] | None = None
     strict: bool = False
+    input_rule: str | None = None
+    """Of a custom tool's input: the body of a grammar rule for what stands for it in a JSON string."""
 
     @property
     def schema(self) -> dict[str, Any]:

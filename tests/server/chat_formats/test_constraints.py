@@ -11,8 +11,10 @@ import pytest
 
 from server.chat.formats.chat_format import ChatFormat
 from server.chat.formats.custom import custom_tool
-from server.chat.formats.grammar import LimitNotEnforceable
+from server.chat.formats.grammar import InputNotEnforceable, LimitNotEnforceable
 from server.chat.formats.tools import Tool, ToolChoice
+from server.structured.lark_in_json import lark_in_json_rule
+from server.structured.place import Place
 from tests.server.chat_formats.test_transcripts import CASES, transcript
 from tests.server.chat_formats.writers import BY_NAME, TOOLS, WRITTEN, Calls, Written
 
@@ -308,6 +310,28 @@ def test_a_budget_needs_a_token_that_ends_thinking() -> None:
     with pytest.raises(LimitNotEnforceable):
         chat.constraint([], AUTO, "", {}, budget=5)
     assert ChatFormat(BY_NAME["hermes"].format, None).constraint([], AUTO, "", {}, budget=5) is None
+
+
+LINES = """
+start: ("-" LINE)+ "done \\"" WORD "\\""
+LINE: /[^\n]*\n/
+WORD: /[a-z]+/
+"""
+
+
+@formats
+@control
+def test_custom_tools_with_a_grammar(written: Written, control: bool) -> None:
+    """Where calls are JSON: what stands for the grammar's texts in it."""
+    tools = [custom_tool("note", rule=lark_in_json_rule(LINES, Place("definition")))]
+    good, bad = '- "a" \\ é\n-\t\ndone "x"', '- "a"\n-done "x"'
+    call = written.calls([("note", {"input": good})])
+    if not written.format.verbatim:
+        with pytest.raises(InputNotEnforceable, match="'note'"):
+            verdict(written, call, REQUIRED, control=control, tools=tools)
+        return
+    assert verdict(written, call, REQUIRED, control=control, tools=tools) == "yes"
+    assert verdict(written, written.calls([("note", {"input": bad})]), REQUIRED, control=control, tools=tools) != "yes"
 
 
 @formats

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from server.errors import APIError
+from server.limits import SCHEMA_SIZE
 from server.structured import keyword_checks, schema_walk
-from server.structured.json_schema import MAX_TEXT, json_object_rule, json_rule
+from server.structured.json_schema import json_object_rule, json_rule
 from server.structured.keywords import FORMATS, UNSUPPORTED
 from server.structured.place import Place
 
-from .matching import compiled, fits
+from .matching import allowed, compiled, fits
 
 STRING: dict[str, Any] = {"type": "string"}
 INTEGER: dict[str, Any] = {"type": "integer"}
@@ -258,10 +259,14 @@ def doubling(n: int) -> dict[str, Any]:
 
 
 TOO_LARGE: dict[str, Any] = {
-    "text": {"description": "x" * MAX_TEXT},
+    "text": {"description": "x" * SCHEMA_SIZE},
     "subschemas": {"anyOf": [{"items": {"items": STRING}} for _ in range(schema_walk.MAX_SUBSCHEMAS // 2)]},
     "references": chain(schema_walk.MAX_DEPTH),
     "properties": {"properties": {f"p{i}": True for i in range(keyword_checks.MAX_PROPERTIES + 1)}},
+    "optional properties": {
+        "properties": {f"p{i}": True for i in range(keyword_checks.MAX_OPTIONAL_PROPERTIES + 2)},
+        "required": ["p0"],
+    },
     "required": {"required": [f"p{i}" for i in range(keyword_checks.MAX_PROPERTIES + 1)]},
     "patternProperties": {"patternProperties": {f"^{i}$": True for i in range(31)}},
     "patterns": {"anyOf": [{"pattern": str(i)} for i in range(keyword_checks.MAX_PATTERNS + 1)]},
@@ -282,7 +287,18 @@ def test_too_large(case: str) -> None:
 
 LARGE: dict[str, Any] = {
     "enum": {"enum": [f"value {i}" for i in range(keyword_checks.MAX_VALUES)]},
-    "properties": {"type": "object", "properties": {f"p{i}": STRING for i in range(keyword_checks.MAX_PROPERTIES)}},
+    "properties": {
+        "type": "object",
+        "properties": {f"p{i}": STRING for i in range(keyword_checks.MAX_PROPERTIES)},
+        "required": [f"p{i}" for i in range(keyword_checks.MAX_OPTIONAL_PROPERTIES, keyword_checks.MAX_PROPERTIES)],
+    },
+    "counted properties": {
+        "type": "object",
+        "properties": {f"p{i}": STRING for i in range(keyword_checks.MAX_COUNTED_PROPERTIES)},
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    },
     "references": chain(schema_walk.MAX_DEPTH // 2 - 10, description="x"),
     "nested": json.loads('{"items":' * 60 + "{}" + "}" * 60),
     "unions": {
@@ -308,7 +324,12 @@ LARGE: dict[str, Any] = {
 
 @pytest.mark.parametrize("case", LARGE)
 def test_large_enough(case: str) -> None:
-    compiled(rule(LARGE[case]))
+    """To be compiled, and to be begun."""
+    matcher = compiled(rule(LARGE[case])).deep_copy()
+    for _ in range(3):
+        if tokens := allowed(matcher):
+            matcher.consume_token(tokens[0])
+        assert not matcher.is_error(), matcher.get_error()
 
 
 def of_kind(kind: Any, **more: Any) -> dict[str, Any]:
