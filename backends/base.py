@@ -1,4 +1,4 @@
-"""The contract between the API process and an inference engine.
+"""The contract between the server and an inference engine.
 
 Plain structs that travel between the two processes, and the two small protocols that the server
 programs against. Nothing here knows HTTP, OpenAI or llama.cpp.
@@ -79,7 +79,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     logit_bias: dict[int, float] = {}
     """Added to the raw logit of each token id; -inf bans the token."""
     seed: int | None = None
-    """None: a fresh random seed per sequence. Sequence i of a request with n > 1 uses seed + i."""
+    """None: a random one. Sequence i of a request with n > 1 uses seed + i."""
     min_keep: int = 0
     ignore_eos: bool = False
     min_tokens: int = 0
@@ -102,21 +102,10 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, tag="generate")
     cache_prompt: bool = True
     grammar: str | None = None
     """What the generated text must match, in llguidance's variant of Lark; None: anything. One that can't be compiled
-    is an InvalidRequest, before anything is generated."""
+    is an InvalidGrammar, before anything is generated."""
     prediction: list[int] = []
     """What the client expects to be generated: drafts for speculative decoding. Whatever it is, only speed depends on
     it."""
-
-
-class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
-    """Stop sequence `index` of a request, or all of it (`None`). Unknown ids are ignored."""
-
-    id: str
-    index: int | None = None
-
-
-class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
-    """End the engine process in good order."""
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
@@ -161,14 +150,6 @@ class TokenChunk(msgspec.Struct, frozen=True, tag="tokens"):
     """How many of them came true. They lead `tokens`."""
 
 
-class RequestFailed(msgspec.Struct, frozen=True, tag="failed"):
-    """The engine gives the whole request up; nothing more follows for it."""
-
-    id: str
-    message: str
-    code: Literal["invalid_request", "engine_error"] = "engine_error"
-
-
 class SlotState(msgspec.Struct, frozen=True, kw_only=True):
     """One running sequence, for `/slots`."""
 
@@ -181,14 +162,8 @@ class SlotState(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int
 
 
-class StepEvents(msgspec.Struct, frozen=True, tag="step"):
-    """Everything that one step of the engine has to say, in order."""
-
-    events: list[TokenChunk | PromptProgress | RequestFailed]
-
-
 class EngineStats(msgspec.Struct, frozen=True, kw_only=True, tag="stats"):
-    """Gauges as of now, and counters since the engine started. Sent when they change, a few times a second."""
+    """Gauges as of now, and counters since the backend was started. Reported when they change, a few times a second."""
 
     running: int = 0
     waiting: int = 0
@@ -216,7 +191,32 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True, tag="stats"):
     draft_tokens: int = 0
     draft_tokens_accepted: int = 0
     steps: int = 0
+    restarts: int = 0
+    """Times that the engine was started again, after it had died."""
     slots: list[SlotState] = []
+
+    def after(self, earlier: EngineStats) -> EngineStats:
+        """The same, its counters going on from an earlier engine's."""
+        counters = {name: getattr(self, name) + getattr(earlier, name) for name in COUNTERS}
+        return msgspec.structs.replace(self, **counters)
+
+
+COUNTERS = (
+    "prompt_tokens",
+    "generation_tokens",
+    "preemptions",
+    "prefix_cache_queries",
+    "prefix_cache_hits",
+    "spills",
+    "restores",
+    "evictions",
+    "drafts",
+    "draft_tokens",
+    "draft_tokens_accepted",
+    "steps",
+    "restarts",
+)
+"""Those of `EngineStats`; the others are gauges."""
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
@@ -245,10 +245,6 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     """What sequences are drafted from (speculative decoding)."""
     notes: list[str] = []
     """What was chosen or reduced while loading, a line each."""
-
-
-class LoadProgress(msgspec.Struct, frozen=True, tag="loading"):
-    fraction: float
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
@@ -296,14 +292,10 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True, tag="options"):
     draft_n_gpu_layers: int = -1
     draft_n_threads: int = 0
     """0: as n_threads."""
+    grammar_seconds: float = 4.0
+    """How long compiling a request's grammar may take."""
     verbose: bool = False
     """Pass llama.cpp's own log lines on."""
-
-
-EngineCommand = EngineOptions | GenerateRequest | Cancel | Shutdown
-"""What an engine is told: its options first, and only once."""
-EngineEvent = LoadProgress | LoadFailed | ModelInfo | StepEvents | EngineStats
-"""What an engine tells."""
 
 
 class BackendError(Exception):
@@ -315,11 +307,18 @@ class ModelLoadError(BackendError):
 
 
 class EngineUnavailable(BackendError):
-    """The engine is loading, restarting or has died with nothing to resume: try again later."""
+    """There is no engine, and there won't be one soon: try again later."""
 
 
 class InvalidRequest(BackendError):
     """The request itself can't be run, by any engine at any time; the message says why."""
+
+
+class InvalidGrammar(InvalidRequest):
+    """The request's grammar can't be compiled, or be followed any further."""
+
+    field: str | None = None
+    """What the client's request calls it, once somebody has said so who knows."""
 
 
 class ContextLengthExceeded(InvalidRequest):
@@ -373,9 +372,15 @@ class Backend(Protocol):
         """The engine's latest."""
         ...
 
+    @property
+    def ended(self) -> int:
+        """Sequences of running requests that the engine is done with, whether their end has been taken or not."""
+        ...
+
     def generate(self, request: GenerateRequest) -> AsyncGenerator[GenerationEvent, None]:
         """Run a request. Each of its n sequences ends with a chunk that has a finish_reason, then the iterator ends.
-        Closing the iterator early cancels what is left. Raises BackendError or a subclass."""
+        Closing the iterator early cancels what is left. It outlives the engine, and goes on in the next one. Raises
+        BackendError or a subclass."""
         ...
 
     def cancel(self, request_id: str, index: int) -> None:
@@ -384,7 +389,7 @@ class Backend(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether a request sent now would be run."""
+        """Whether a request sent now would be run at once. While the engine is being started again, it would wait."""
         ...
 
     async def stop(self) -> None:

@@ -1,77 +1,54 @@
-"""The API process's side of the engine: spawn it, supervise it, send requests and hand their events out.
+"""The API process's side of the engine: send requests, hand their events out, and keep an engine running.
 
-The engine process dies with this one (its socket ends). If it dies first, whatever is running fails with
-EngineUnavailable; restarting it and resuming what ran belongs where `_supervise` ends.
+When the engine process dies, another one is started, and what was in flight goes on there: each request is sent again,
+with the tokens that have come of it (`in_flight.py`), in an order that tells which one is to blame if that engine dies
+too (`blame.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import subprocess
-import sys
-from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+
+import msgspec
 
 from backends.base import (
     BackendError,
-    Cancel,
     ContextLengthExceeded,
-    EngineEvent,
     EngineOptions,
     EngineStats,
     EngineUnavailable,
     GenerateRequest,
     GenerationEvent,
+    InvalidGrammar,
     InvalidRequest,
-    LoadFailed,
-    LoadProgress,
     ModelInfo,
     ModelLoadError,
     PromptProgress,
-    RequestFailed,
-    Shutdown,
-    StepEvents,
     TokenChunk,
 )
 
-from .async_channel import AsyncChannel
+from .backoff import Backoff
+from .blame import Dispatch
+from .engine_handle import EngineHandle
+from .engine_messages import Begun, Cancel, EngineEvent, FailureCode, RequestFailed, Shutdown, StepEvents
+from .in_flight import FEW, MAX_UNTAKEN, MAX_UNTAKEN_IN_ALL, Run
 from .tokenizer import TokenizerClient
 
-STOP_TIMEOUT = 10.0
-"""Seconds an engine gets to end by itself."""
+PATIENCE = 10.0
+"""Seconds that a new request waits for an engine that is being started again."""
+LOADS = 5
+"""Times in a row that the model can't be loaded again until what was in flight fails. The tries go on."""
+
+_FAILURES: dict[FailureCode, type[BackendError]] = {
+    "invalid_request": InvalidRequest,
+    "invalid_grammar": InvalidGrammar,
+    "engine_error": BackendError,
+}
 
 log = logging.getLogger("paddock.engine")
-
-
-class _Run:
-    """A request in flight: what has come for it, until it is taken, and which of its sequences still go on.
-
-    One task takes, so that this is less than a queue: it runs for every token.
-    """
-
-    def __init__(self, n: int) -> None:
-        self.unfinished = set(range(n))
-        self._events: deque[GenerationEvent | BackendError | None] = deque()
-        self._taker: asyncio.Future[None] | None = None
-
-    def put(self, event: GenerationEvent | BackendError | None) -> None:
-        """None: nothing more comes."""
-        self._events.append(event)
-        if self._taker is not None and not self._taker.done():
-            self._taker.set_result(None)
-
-    async def take(self) -> GenerationEvent | BackendError | None:
-        while not self._events:
-            self._taker = asyncio.get_running_loop().create_future()
-            await self._taker
-        return self._events.popleft()
-
-    def end(self, index: int) -> None:
-        self.unfinished.discard(index)
-        if not self.unfinished:
-            self.put(None)
 
 
 class LlamaCppBackend:
@@ -79,37 +56,34 @@ class LlamaCppBackend:
 
     model: ModelInfo
     tokenizer: TokenizerClient
+    stats: EngineStats
+    """Counters go on where an earlier engine's ended."""
+    _engine: EngineHandle
 
     def __init__(self, options: EngineOptions) -> None:
         self.options = options
-        self.stats = EngineStats()
-        self._runs: dict[str, _Run] = {}
+        self.stats = self._earlier = EngineStats()
+        self._runs: dict[str, Run] = {}
+        self._dispatch: Dispatch[Run] = Dispatch(lambda run: self._engine.send(run.command()))
         self._launched = False
-        self._ready = False
-        self._stopping = False
-        self.died: asyncio.Event = asyncio.Event()
-        """Set when the engine process has ended without being told to."""
-
-    @property
-    def ready(self) -> bool:
-        return self._ready
+        self._supervisor: asyncio.Task[None] | None = None
+        self._backoff = Backoff()
+        self._failed_loads = 0
+        self.ready = False
+        """Whether there is an engine."""
+        self._unavailable: str | None = None
+        """Why there won't be one soon."""
+        self._known = asyncio.Event()
+        """Set if either is so."""
 
     @property
     def engine_pid(self) -> int:
-        """The engine's process id, for whoever watches processes."""
-        return self._process.pid
+        """The engine's process id, for whoever watches processes; another one after a restart."""
+        return self._engine.pid
 
     def launch(self) -> None:
         """Start the processes; they load the model while this one does something else before it awaits `start`."""
-        parent, child = socket.socketpair()
-        with child:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "backends.llama_cpp.engine_process", str(child.fileno())],
-                pass_fds=[child.fileno()],
-                stdin=subprocess.DEVNULL,
-            )
-        self._channel: AsyncChannel[EngineEvent] = AsyncChannel(parent, EngineEvent)
-        self._channel.send(self.options)
+        self._engine = EngineHandle(self.options)
         self.tokenizer = TokenizerClient(self.options.model_path, verbose=self.options.verbose)
         self.tokenizer.launch()
         self._launched = True
@@ -118,111 +92,179 @@ class LlamaCppBackend:
         """Load the model. Raises ModelLoadError; nothing is left running then."""
         if not self._launched:
             self.launch()
-        await self._channel.open()
         tokenizer = asyncio.create_task(self.tokenizer.loaded())
         try:
-            self.model = await self._loaded(on_progress)
+            self.model = await self._engine.loaded(on_progress)
             await tokenizer
         except BaseException:
-            await self._end_process()
+            await self._engine.end()
             tokenizer.cancel()
             await asyncio.gather(tokenizer, return_exceptions=True)
             await self.tokenizer.stop()
             raise
-        self._ready = True
+        self._up()
         self._supervisor = asyncio.create_task(self._supervise())
 
     async def stop(self) -> None:
-        self._stopping, self._ready = True, False
-        self._channel.send(Shutdown())
+        """End the processes. What still runs fails."""
+        if self._supervisor is None:
+            return
+        is_up = self.ready
+        self._give_up("the server is being stopped")
+        self._supervisor.cancel()
+        await asyncio.gather(self._supervisor, return_exceptions=True)
+        if is_up:
+            self._engine.send(Shutdown())
         await self.tokenizer.stop()
-        await self._end_process()
-        await self._supervisor
+        await self._engine.end()
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[GenerationEvent, None]:
-        if not self._ready:
-            raise EngineUnavailable("the engine is not running")
         if len(request.prompt) + request.max_tokens > self.model.n_ctx:
             raise ContextLengthExceeded(
                 f"This model's maximum context length is {self.model.n_ctx} tokens. However, you requested "
                 f"{len(request.prompt) + request.max_tokens} tokens ({len(request.prompt)} in the prompt, "
                 f"{request.max_tokens} in the completion). Reduce one or the other."
             )
-        run = self._runs[request.id] = _Run(request.n)
+        await self._wait_for_engine()
+        run = self._runs[request.id] = Run(request)
         try:
-            self._channel.send(request)
+            self._dispatch.add(run)
             while (event := await run.take()) is not None:
                 if isinstance(event, BackendError):
                     raise event
                 yield event
         finally:
             del self._runs[request.id]
+            self._dispatch.remove(run)
             if run.unfinished:
-                self._channel.send(Cancel(request.id))
+                self._tell(Cancel(request.id))
+
+    @property
+    def ended(self) -> int:
+        return sum(run.ended for run in self._runs.values())
 
     def cancel(self, request_id: str, index: int) -> None:
         run = self._runs.get(request_id)
-        if run is not None and index in run.unfinished:
-            self._channel.send(Cancel(request_id, index))
+        if run is not None and run.goes_on(index):
+            self._tell(Cancel(request_id, index))
             run.end(index)
+            if not run.unfinished:
+                self._dispatch.remove(run)
 
-    # --- parts ---
+    def _tell(self, cancel: Cancel) -> None:
+        if self.ready:  # else the next engine won't know of it
+            self._engine.send(cancel)
 
-    async def _loaded(self, on_progress: Callable[[float], None]) -> ModelInfo:
-        while (event := await self._channel.receive()) is not None:
-            if isinstance(event, LoadProgress):
-                on_progress(event.fraction)
-            elif isinstance(event, LoadFailed):
-                raise ModelLoadError(event.message)
-            elif isinstance(event, ModelInfo):
-                return event
-        status = await asyncio.to_thread(self._process.wait)
-        raise ModelLoadError(f"cannot load {self.options.model_path}: the engine process ended ({_reason(status)})")
-
-    async def _supervise(self) -> None:
-        """Hand events to the requests they belong to, until the engine's socket ends."""
-        await self._channel.each(self._take)
-        self._ready = False
-        if self._stopping:
-            return
-        status = await asyncio.to_thread(self._process.wait)
-        log.error("the engine process ended (%s)", _reason(status))
-        for run in self._runs.values():
-            run.put(EngineUnavailable("the engine process ended while it worked on this request"))
-        self.died.set()
+    # --- events ---
 
     def _take(self, event: EngineEvent) -> None:
         if isinstance(event, StepEvents):
             for item in event.events:
-                self._dispatch(item)
+                if (run := self._runs.get(item.id)) is not None:
+                    _hand_over(item, run)
+                    if run.unfinished and self._taken_too_slowly(run):
+                        self._tell(Cancel(run.id))
+                        run.fail(BackendError("the answer was taken too slowly, and the rest of it is given up"))
+                    if not run.unfinished:
+                        self._dispatch.remove(run)
+            if self._dispatch.one_by_one:
+                self._dispatch.proceed()
         elif isinstance(event, EngineStats):
-            self.stats = event
+            self.stats = event.after(self._earlier)
+        elif isinstance(event, Begun):
+            for request_id in event.ids:
+                if (run := self._runs.get(request_id)) is not None:
+                    run.begun = True
 
-    def _dispatch(self, event: TokenChunk | PromptProgress | RequestFailed) -> None:
-        run = self._runs.get(event.id)
-        if run is None:
-            return
-        if isinstance(event, TokenChunk):
-            if event.index in run.unfinished:
-                run.put(event)
-                if event.finish_reason is not None:
-                    run.end(event.index)
-        elif isinstance(event, PromptProgress):
-            run.put(event)
-        else:
-            kind = InvalidRequest if event.code == "invalid_request" else BackendError
-            run.unfinished.clear()
-            run.put(kind(event.message))
+    def _taken_too_slowly(self, run: Run) -> bool:
+        if run.untaken <= FEW:
+            return False
+        return run.untaken > MAX_UNTAKEN or sum(each.untaken for each in self._runs.values()) > MAX_UNTAKEN_IN_ALL
 
-    async def _end_process(self) -> None:
-        """Wait for the engine to end; end it if it won't."""
-        self._channel.close()
+    # --- the engine's lives ---
+
+    async def _supervise(self) -> None:
+        while True:
+            await self._engine.listen(self._take)
+            self._down(await self._engine.end())
+            while not await self._restart():
+                pass
+            self._up()
+
+    async def _restart(self) -> bool:
+        """Start another engine; False: that has failed."""
+        await asyncio.sleep(self._backoff.delay())
         try:
-            await asyncio.to_thread(self._process.wait, STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            await asyncio.to_thread(self._process.wait)
+            # As long a context as before, whatever memory there is now: what is in flight may need it.
+            self._engine = EngineHandle(msgspec.structs.replace(self.options, n_ctx=self.model.n_ctx))
+            model = await self._engine.loaded()
+            if not _same(model, self.model):
+                await self._engine.end()
+                raise ModelLoadError(f"{self.options.model_path} is another model than when it was loaded first")
+        except (ModelLoadError, OSError) as error:
+            self._not_loaded(error)
+            return False
+        return True
+
+    def _down(self, reason: str) -> None:
+        """The engine has ended, without being told to."""
+        self.ready = False
+        self._known.clear()
+        culprit = self._dispatch.crashed()
+        log.error("the engine process ended (%s); %d requests will go on in another one", reason, len(self._dispatch))
+        if culprit is not None:
+            self._backoff.explained()
+            culprit.fail(BackendError("engines died twice while they worked on this request: it is given up"))
+            log.error("request %s is given up: engines died while they worked on it", culprit.id)
+        self._earlier = msgspec.structs.replace(self.stats, restarts=self.stats.restarts + 1)
+        waiting = sum(run.unfinished for run in self._runs.values())
+        self.stats = EngineStats(waiting=waiting, cells_total=self.stats.cells_total).after(self._earlier)
+
+    def _up(self) -> None:
+        self._backoff.up()
+        self._failed_loads = 0
+        self._unavailable = None
+        self.ready = True
+        self._known.set()
+        if self.stats.restarts:
+            log.info("the engine is running again")
+        self._dispatch.open()
+
+    def _not_loaded(self, error: Exception) -> None:
+        log.error("the engine cannot be started again: %s", error)
+        self._failed_loads += 1
+        self._unavailable = "the engine has died and cannot be started again for now"
+        self._known.set()
+        if self._failed_loads == LOADS:
+            self._give_up(self._unavailable)
+
+    def _give_up(self, reason: str) -> None:
+        """Fail what is in flight."""
+        self.ready = False
+        self._unavailable = reason
+        self._known.set()
+        for run in self._runs.values():
+            run.fail(EngineUnavailable(reason))
+            self._dispatch.remove(run)
+
+    async def _wait_for_engine(self) -> None:
+        if not self._known.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._known.wait()
+        if not self.ready:
+            raise EngineUnavailable(self._unavailable or "the engine is being started again")
 
 
-def _reason(status: int) -> str:
-    return f"exit status {status}" if status >= 0 else f"signal {-status}"
+def _hand_over(event: TokenChunk | PromptProgress | RequestFailed, run: Run) -> None:
+    if isinstance(event, TokenChunk):
+        run.add_chunk(event)
+    elif isinstance(event, PromptProgress):
+        run.add_progress(event)
+    else:
+        run.fail(_FAILURES[event.code](event.message))
+
+
+def _same(one: ModelInfo, other: ModelInfo) -> bool:
+    """Whether what was begun with one can go on with the other."""
+    return all(getattr(one, name) == getattr(other, name) for name in ("n_vocab", "n_ctx", "n_params", "metadata"))

@@ -112,11 +112,11 @@ class Context:
         """The last batch's logits, in batch order: float32 [outputs, n_vocab], a view until the next decode."""
         if not self._n_outputs_now:
             return self._logits[:0]
-        address = ctypes.addressof(C.llama_get_logits(self.handle).contents)
+        pointer = C.llama_get_logits(self.handle)
+        address = ctypes.addressof(pointer.contents)
         if address != self._logits_at:  # a view takes 60 µs to make
             self._logits_at = address
-            rows = (ctypes.c_float * (self.n_outputs * self._n_vocab)).from_address(address)
-            self._logits = np.frombuffer(rows, np.float32).reshape(self.n_outputs, self._n_vocab)
+            self._logits = np.ctypeslib.as_array(pointer, (self.n_outputs, self._n_vocab))
         return self._logits[: self._n_outputs_now]
 
     # --- kv_pool.CellMemory ---

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from concurrent.futures import Future
 
 import numpy as np
 import numpy.typing as npt
 from llguidance import LLMatcher
 
 from backends.base import (
-    Cancel,
     Drafter,
-    EngineCommand,
     EngineStats,
     GenerateRequest,
     PromptProgress,
-    RequestFailed,
     SlotState,
-    StepEvents,
     TokenChunk,
     TokenLogprob,
 )
 
 from .channel import Channel
-from .constraint import PATIENCE, BrokenConstraint, Grammars, Masks
+from .constraint import PATIENCE, BrokenConstraint, CompileQueue, Grammars, Masks
 from .context import Context, Span
+from .engine_messages import Begun, Cancel, EngineCommand, FailureCode, RequestFailed, Resume, StepEvents
+from .intake import Intake
 from .kv_pool import KVPool
 from .next_tokens import next_tokens
-from .sampling import Sampler, SamplingVocab, log_probabilities
+from .sampling import SamplingVocab, log_probabilities
 from .scheduler import Scheduler, Work
 from .sequence import Sequence
 from .speculation import DraftModel, Speculation
@@ -68,10 +65,9 @@ class Engine:
         )
         self._speculation = Speculation(self._scheduler.step_time, self._ends, drafters, draft_model)
         self._scheduler.speculation = self._speculation
-        self._grammars = grammars
+        self._intake = Intake(context.n_ctx, vocab, self._speculation, grammars)
         self._masks = Masks()
-        self._compiling: list[tuple[GenerateRequest, Future[LLMatcher]]] = []
-        """Requests whose grammars are being compiled."""
+        self._compiling = None if grammars is None else CompileQueue(grammars)
         self._held: dict[Sequence, tuple[Work, Logits]] = {}
         """Sequences whose masks took longer than the batch, with its logits for them."""
         self._requests: dict[str, list[Sequence]] = {}
@@ -87,9 +83,9 @@ class Engine:
         while self._drain():
             self._sample_held()
             batch = self._scheduler.schedule()
-            if batch:
-                self._compute(batch)
-            elif self._held:
+            for part in _apart(batch):
+                self._compute([work for work in part if work.seq.slot is not None])
+            if not batch and self._held:
                 self._masks.wait(POLL_INTERVAL)
             self._emit()
 
@@ -99,16 +95,19 @@ class Engine:
         """Take in what has arrived, waiting for it if there is nothing to compute. False: time to end."""
         while not self._stopping:
             self._take_compiled()
-            if not self._scheduler.idle or self._compiling:
-                idle = self._scheduler.idle
-                if not self._channel.ready(POLL_INTERVAL if idle else 0.0):
-                    if idle:
-                        continue
+            if not self._scheduler.idle:
+                if not self._channel.ready():
                     break
+            elif self._compiling:
+                if not self._channel.ready(POLL_INTERVAL):
+                    self._emit()
+                    continue
             elif not self._channel.ready():
                 self._report()
             message = self._channel.receive()
             if isinstance(message, GenerateRequest):
+                self._accept(Resume(message, {index: [] for index in range(message.n)}))
+            elif isinstance(message, Resume):
                 self._accept(message)
             elif isinstance(message, Cancel):
                 self._cancel(message)
@@ -116,61 +115,41 @@ class Engine:
                 self._stopping = True
         return not self._stopping
 
-    def _accept(self, request: GenerateRequest) -> None:
-        if request.grammar is None:
-            self._begin(request, None)
-        elif self._grammars is None:
-            self._refuse(request, "this model can't follow grammars")
+    def _accept(self, job: Resume) -> None:
+        if job.request.grammar is None:
+            self._begin(job, None)
+        elif self._compiling is None:
+            self._refuse(job.request, "this model can't follow grammars")
         else:
-            self._compiling.append((request, self._grammars.compile(request.grammar)))
+            self._compiling.add(job)
 
     def _take_compiled(self) -> None:
         """Begin with requests whose grammars are compiled by now."""
-        if self._compiling:
-            done = [(request, job) for request, job in self._compiling if job.done()]
-            self._compiling = [(request, job) for request, job in self._compiling if not job.done()]
-            for request, job in done:
-                if (error := job.exception()) is not None:
-                    self._refuse(request, str(error))
-                else:
-                    self._begin(request, job.result())
+        for compiled in self._compiling.take() if self._compiling else ():
+            if compiled.grammar is None:
+                self._refuse(compiled.job.request, compiled.reason, "invalid_grammar")
+            else:
+                self._begin(compiled.job, compiled.grammar)
 
-    def _begin(self, request: GenerateRequest, grammar: LLMatcher | None) -> None:
+    def _begin(self, job: Resume, grammar: LLMatcher | None) -> None:
         try:
-            sequences = [self._new_sequence(request, i, grammar) for i in range(request.n)]
+            sequences = self._intake.sequences(job, grammar)
         except ValueError as error:
-            self._refuse(request, str(error))
+            self._refuse(job.request, str(error))
             return
-        self._requests[request.id] = sequences
+        except BrokenConstraint as error:
+            self._refuse(job.request, str(error), "invalid_grammar")
+            return
+        self._requests[job.request.id] = sequences
         for seq in sequences:
             self._scheduler.add(seq)
 
-    def _refuse(self, request: GenerateRequest, reason: str) -> None:
-        self._channel.send(StepEvents([RequestFailed(request.id, reason, "invalid_request")]))
-
-    def _new_sequence(self, request: GenerateRequest, index: int, grammar: LLMatcher | None) -> Sequence:
-        """Raises ValueError for what can't be computed: llama.cpp would abort, or fail the whole batch."""
-        prompt = request.prompt
-        n_ctx = self._context.n_ctx
-        if not prompt:
-            raise ValueError("the prompt has no tokens")
-        for tokens in (prompt, request.prediction):
-            if tokens and (min(tokens) < 0 or max(tokens) >= self._vocab.n_vocab):
-                raise ValueError(f"token ids go from 0 to {self._vocab.n_vocab - 1}")
-        if len(prompt) > n_ctx or (len(prompt) == n_ctx and request.max_tokens):
-            raise ValueError(f"the prompt has {len(prompt)} tokens, the context {n_ctx}")
-        seed = request.sampling.seed
-        sampler = Sampler(
-            request.sampling, self._vocab, seed=None if seed is None else (seed + index) & 0xFFFFFFFF, prompt=prompt
-        )
-        seq = Sequence(request, index, sampler, n_ctx)
-        seq.foresight = self._speculation.foresight(request, seq.array(seq.n_prompt + seq.max_new))
-        if self._grammars is not None and grammar is not None:
-            seq.constraint = self._grammars.constraint(grammar)
-        return seq
+    def _refuse(self, request: GenerateRequest, reason: str, code: FailureCode = "invalid_request") -> None:
+        self._channel.send(StepEvents([RequestFailed(request.id, reason, code)]))
 
     def _cancel(self, cancel: Cancel) -> None:
-        self._compiling = [(request, job) for request, job in self._compiling if request.id != cancel.id]
+        if self._compiling and cancel.index is None:
+            self._compiling.cancel(cancel.id)
         for seq in list(self._requests.get(cancel.id, ())):
             if cancel.index is None or seq.index == cancel.index:
                 self._retire(seq)
@@ -178,6 +157,12 @@ class Engine:
     # --- a step ---
 
     def _compute(self, batch: list[Work]) -> None:
+        if not batch:
+            return
+        if new := {work.seq.request.id: None for work in batch if not work.seq.begun}:
+            self._channel.send(Begun(list(new)))
+            for work in batch:
+                work.seq.begun = True
         spans = [_span(work) for work in batch]
         self._masks.begin(batch)
         started = time.monotonic()
@@ -241,8 +226,9 @@ class Engine:
                     return
             chunk = next_tokens(seq, rows, work.drafts, masks, self._ends)
         except BrokenConstraint as error:
-            self._fail(request.id, str(error))
+            self._fail(request.id, str(error), "invalid_grammar")
             return
+        seq.n_failed = 0
         self._n_generated += len(chunk.tokens) + (chunk.stop_token is not None)
         self._scheduler.verified(work, chunk.n_accepted)
         self._events.append(chunk)
@@ -257,7 +243,9 @@ class Engine:
                 self._after_last_token(work, rows)
 
     def _recover(self, result: int, batch: list[Work]) -> None:
-        """A batch wasn't computed. 1: there was no room, and nothing has changed; make some, and try again."""
+        """A batch wasn't computed. 1: there was no room, and nothing has changed; make some, and try again. Otherwise
+        nothing that was computed of its sequences is trusted: they are computed again, each alone, and the request of
+        one that fails then is given up."""
         if result == 1 and any(work.drafts for work in batch):
             self._compute([Work(work.seq, work.n) for work in batch])
             return
@@ -268,13 +256,16 @@ class Engine:
             return
         self._n_cramped = 0
         for work in batch:
+            work.seq.n_failed += 1
             work.seq.forget_cells()
         for work in batch:
-            if work.seq.request.id in self._requests:
+            if work.seq.n_failed == 1:
+                self._scheduler.requeue(work.seq)
+            elif work.seq.request.id in self._requests:  # it was alone
                 self._fail(work.seq.request.id, f"llama.cpp could not compute a batch (llama_decode: {result})")
 
-    def _fail(self, request_id: str, reason: str) -> None:
-        self._events.append(RequestFailed(request_id, reason))
+    def _fail(self, request_id: str, reason: str, code: FailureCode = "engine_error") -> None:
+        self._events.append(RequestFailed(request_id, reason, code))
         self._cancel(Cancel(request_id))
 
     def _retire(self, seq: Sequence) -> None:
@@ -302,7 +293,7 @@ class Engine:
         pool, scheduler, speculation = self._pool, self._scheduler, self._speculation
         stats = EngineStats(
             running=len(scheduler.running),
-            waiting=len(scheduler.waiting),
+            waiting=len(scheduler.waiting) + len(self._compiling or ()),
             cells_total=pool.total,
             cells_used=pool.used,
             cells_cached=pool.idle,
@@ -324,6 +315,14 @@ class Engine:
             slots=[_slot_state(seq) for seq in scheduler.running],
         )
         self._channel.send(stats)
+
+
+def _apart(batch: list[Work]) -> list[list[Work]]:
+    """The batches to compute: a sequence with which one has failed is alone, and without drafts."""
+    if not any(work.seq.n_failed for work in batch):
+        return [batch] if batch else []
+    sound = [work for work in batch if not work.seq.n_failed]
+    return [sound, *([Work(work.seq, work.n)] for work in batch if work.seq.n_failed)]
 
 
 def _span(work: Work) -> Span:

@@ -7,13 +7,14 @@ import sys
 import time
 from contextlib import suppress
 
-from backends.base import EngineCommand, EngineOptions, LoadFailed, LoadProgress, ModelInfo, ModelLoadError
+from backends.base import EngineOptions, LoadFailed, ModelInfo, ModelLoadError
 
 from . import library
 from .channel import Channel
 from .constraint import Grammars
 from .context import Context
 from .engine import Engine
+from .engine_messages import EngineCommand, LoadProgress
 from .kv_pool import KVPool, MemoryTraits
 from .memory_fit import available_bytes, cell_bytes, fitting_cells
 from .model import Model
@@ -23,8 +24,11 @@ from .speculation.draft_loading import draft_model, load_draft_model
 from .spill import SpillStore
 from .threads import default_threads
 
-IDLE_SLOWDOWN = 0.125
-"""How much slower parked prefixes may make a decode step: it reads the weights, and every cell up to the highest."""
+IDLE_SLOWDOWN = 0.025
+"""How much slower parked prefixes may make a prompt: for each of its tokens every layer and head looks at every cell's
+mask. Getting a prefix back from RAM is cheap beside that, and far cheaper than computing it."""
+MASK_COST = 37
+"""Multiplications and additions of a matrix product that take as long as one look (measured, AVX2)."""
 MIN_IDLE_CELLS = 1024
 """Parked cells that are always allowed: small models' steps are short anyway."""
 MIN_CTX = 512
@@ -92,7 +96,7 @@ def _load(options: EngineOptions, channel: Channel[EngineCommand]) -> tuple[Engi
         drafters=drafters,
         notes=notes,
     )
-    grammars = Grammars(model.vocab, vocab.eog.tolist())
+    grammars = Grammars(model.vocab, vocab.eog.tolist(), options.grammar_seconds)
     engine = Engine(context, pool, vocab, channel, options.step_budget_ms / 1000, grammars, drafters, drafter)
     return engine, info
 
@@ -154,11 +158,10 @@ def _traits(model: Model, context: Context) -> MemoryTraits:
 
 
 def _max_idle_cells(model: Model, options: EngineOptions, context: Context) -> int:
-    """Parked cells whose reading costs a single stream's decode step no more than IDLE_SLOWDOWN."""
-    per_cell = cell_bytes(model.metadata, options.cache_type_k, options.cache_type_v)
-    if model.recurrent or not per_cell:
+    """Parked cells that slow prompts down by no more than IDLE_SLOWDOWN; all that there are, if nothing is spilled."""
+    if model.recurrent or options.cache_ram_mib == 0:
         return context.n_ctx
-    return max(MIN_IDLE_CELLS, int(IDLE_SLOWDOWN * model.size_bytes / per_cell))
+    return max(MIN_IDLE_CELLS, int(IDLE_SLOWDOWN / MASK_COST * model.n_params / (model.n_layer * model.n_head)))
 
 
 if __name__ == "__main__":

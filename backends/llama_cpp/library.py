@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections import deque
+from pathlib import Path
 
 import llama_cpp.llama_cpp as C
 import msgspec
@@ -57,19 +58,25 @@ class _Log:
 
 _log = _Log()
 _callback = C.llama_log_callback(_log.take)  # referenced for good: the library keeps a bare pointer
-_started = False
 
 
 def start(*, verbose: bool = False) -> None:
     """Make the library usable in this process. Calling it again only changes where log lines go."""
-    global _started
     _log.verbose = verbose
     C.llama_log_set(_callback, ctypes.c_void_p(0))
-    if _started:
-        return
-    _started = True
     # On an assertion ggml would start a debugger on this very process, which takes seconds and can hang in a container.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
+
+
+def load_backends() -> None:
+    """Make it able to compute: a process that only reads vocabularies needs no kernels, and lets GPUs be.
+
+    Builds for any machine (GGML_BACKEND_DL, as in images) keep the kernels for each generation of processors, and those
+    for GPUs, in files of their own. llama.cpp would look for them where Python is, and in the current folder.
+    """
+    library = C._lib  # ggml's functions through llama.cpp's library: by its file name, another copy of ggml would come
+    if library.ggml_backend_reg_count() == 0:
+        library.ggml_backend_load_all_from_path(str(Path(library._name).parent).encode())
     C.llama_backend_init()
 
 

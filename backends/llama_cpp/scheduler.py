@@ -125,11 +125,15 @@ class Scheduler:
         """Send the youngest running sequence back to the queue. False: it runs alone, so it keeps its cells."""
         if len(self.running) < 2:
             return False
-        seq = self.running.pop()
-        self.pool.close(seq)
-        self.add(seq)
+        self.requeue(self.running[-1])
         self.preemptions += 1
         return True
+
+    def requeue(self, seq: Sequence) -> None:
+        """Send a running sequence back to the queue, to be computed again from what the prefix cache has of it."""
+        self.running.remove(seq)
+        self.pool.close(seq)
+        self.add(seq)
 
     # --- parts ---
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +52,10 @@ class Sequence:
         """Prompt tokens that the prefix cache gave when the sequence first started."""
         self.n_overtaken = 0
         """Younger sequences that entered while it waited."""
+        self.begun = False
+        """Whether the API process has been told that the engine works on it."""
+        self.n_failed = 0
+        """Batches with it that llama.cpp could not compute, since it last got a token."""
         self.started = False
         self.queued = 0.0
         """Seconds between its arrival and its start."""
@@ -111,11 +116,20 @@ class Sequence:
             self.constraint.accept(token)
         return self.foresight is not None and self.foresight.accept(token, self.n_tokens)
 
+    def replay(self, tokens: Iterable[int]) -> None:
+        """Add tokens that another engine chose for this sequence: as if it had been this one, the random sequence
+        included. Raises BrokenConstraint."""
+        for token in tokens:
+            forced = None if self.constraint is None else self.constraint.forced()
+            if forced is None:
+                self.sampler.pass_over()
+            self.append(token)
+
     def start(self) -> None:
         """It has a slot, and what the prefix cache had for it. Does nothing if it has had one before."""
         if not self.started:
             self.started = True
-            self.n_cached = self.n_computed
+            self.n_cached = min(self.n_computed, self.n_prompt)  # a replayed one may have had more
             self.queued = time.monotonic() - self._arrived
 
     def forget_cells(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +72,15 @@ async def run(backend: LlamaCppBackend, job: GenerateRequest) -> Run:
                 result.finish_reasons[event.index] = event.finish_reason
     assert None not in result.finish_reasons
     return result
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    for _ in range(15_000):
+        if condition():
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("it has never come to that")
 
 
 async def settled(backend: LlamaCppBackend) -> EngineStats:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +13,6 @@ import pytest
 from backends.base import (
     BackendError,
     ContextLengthExceeded,
-    EngineUnavailable,
     ModelLoadError,
     PromptProgress,
     SamplingParams,
@@ -213,19 +210,6 @@ async def test_a_broken_file_is_refused_in_one_line(tmp_path: Path, defect: str)
         async with engine(path):
             pass
     assert str(failure.value) and "\n" not in str(failure.value) and str(path) in str(failure.value)
-
-
-async def test_requests_fail_clearly_when_the_engine_is_killed(gguf) -> None:
-    async with engine(gguf("llama")) as backend:
-        stream = backend.generate(request(PROMPTS[0], 1000))
-        await anext(stream)
-        os.kill(backend.engine_pid, signal.SIGKILL)
-        with pytest.raises(EngineUnavailable):
-            async for _ in stream:
-                pass
-        assert not backend.ready
-        with pytest.raises(EngineUnavailable):
-            await run(backend, request(PROMPTS[0], 5))
 
 
 async def test_a_seedless_request_differs_each_time(gguf) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import llama_cpp.llama_cpp as C
 import pytest
@@ -49,3 +50,18 @@ def test_a_line_in_pieces_is_one_error() -> None:
     log.take(library.CONTINUED, b" is missing\n", None)
     log.take(library.INFO, b"harmless\n", None)
     assert list(log.errors) == ["llama_model_load: error loading model: key is missing"]
+
+
+@pytest.mark.parametrize(("built_in", "looked_in"), [(0, [b"/somewhere/lib"]), (1, [])])
+def test_kernels_in_files_of_their_own_lie_beside_the_library(
+    built_in: int, looked_in: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[bytes] = []
+    functions = SimpleNamespace(
+        _name="/somewhere/lib/libllama.so",
+        ggml_backend_reg_count=lambda: built_in,
+        ggml_backend_load_all_from_path=found.append,
+    )
+    monkeypatch.setattr(C, "_lib", functions)
+    library.load_backends()
+    assert found == looked_in

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import EngineStats, GenerateRequest, RequestFailed, SamplingParams, Shutdown, StepEvents
+from backends.base import EngineStats, GenerateRequest, SamplingParams
 from backends.llama_cpp.engine import Engine
+from backends.llama_cpp.engine_messages import RequestFailed, Shutdown, StepEvents
 from backends.llama_cpp.kv_pool import KVPool, MemoryTraits
 from backends.llama_cpp.sampling import SamplingVocab
 from backends.llama_cpp.spill import SpillStore

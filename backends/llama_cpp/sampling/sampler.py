@@ -96,13 +96,12 @@ class Sampler:
         if self._chain is not None:
             self._chain.accept(token)
 
-    def replay(self, token: int) -> None:
-        """Take note of a token that an earlier sampler with the same seed chose: its draw is passed over too.
+    def pass_over(self) -> None:
+        """An earlier sampler with the same seed has chosen the next token: pass over its draw. `accept` comes next.
 
         What follows is as if `sample` had chosen it; except that mirostat and adaptive-p, whose state comes from the
         logits, begin anew, and that XTC draws nothing where only one candidate had reached it, which isn't known.
         """
-        self.accept(token)
         if self._chain is not None:
             self._chain.skip_draw(self._vocab.workspace.candidates)
 

@@ -154,7 +154,8 @@ def test_replay_goes_on_as_if_nothing_had_happened(vocab: SamplingVocab, fields:
     tokens = run(sampler(vocab, [1, 2, 3], **fields))
     resumed = sampler(vocab, [1, 2, 3], **fields)
     for token in tokens[:12]:
-        resumed.replay(token)
+        resumed.pass_over()
+        resumed.accept(token)
     assert run(resumed, ROWS[12:]) == tokens[12:]
 
 
