@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from server.errors import APIError
+from server.limits import JSON_DEPTH, Limits
+from server.schemas.limit_rules import check_limits
 from server.schemas.validation import validate
 
 M = TypeVar("M", bound=BaseModel)
@@ -24,15 +26,14 @@ LARGE = 1 << 18
 
 STALL_SECONDS = 60.0
 """How long an upload may stand still; nginx's default too."""
+MIN_BYTES_PER_SECOND = 1024
+"""After the first STALL_SECONDS: a byte now and then would hold a connection for ever."""
 
-MAX_DEPTH = 128
-"""Of objects and lists in each other: what is rendered or validated recursively stays clear of Python's own limit."""
 
-
-async def read_body(model: type[M], request: Request, max_bytes: int) -> M:
+async def read_body(model: type[M], request: Request, limits: Limits) -> M:
     """The body, validated.
 
-    Raises a 400, a 408 (nothing comes), a 413 (more than `max_bytes` or MAX_VALUES) or a 415 (compressed).
+    Raises a 400, a 408 (nothing comes), a 413 (too many bytes, or more than MAX_VALUES) or a 415 (compressed).
 
     The Content-Type is not asked for: curl's `-d` claims a form.
     """
@@ -40,11 +41,13 @@ async def read_body(model: type[M], request: Request, max_bytes: int) -> M:
     if encoding not in ("identity", ""):
         message = f"Content-Encoding '{encoding[:40]}' is not supported: send the body uncompressed."
         raise APIError(message, status=415, code="unsupported_media_type")
-    body = await _read(request, max_bytes)
+    body = await _read(request, limits.body_bytes)
     if sum(map(body.count, (b",", b":", b"["))) > MAX_VALUES:
         message = f"The request body holds more than {MAX_VALUES} values."
         raise APIError(message, status=413, code="request_too_large")
-    return _read_as(model, body) if len(body) < LARGE else await asyncio.to_thread(_read_as, model, body)
+    if len(body) < LARGE:
+        return _read_as(model, body, limits)
+    return await asyncio.to_thread(_read_as, model, body, limits)
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:
@@ -52,29 +55,33 @@ async def _read(request: Request, max_bytes: int) -> bytes:
     if announced.isdecimal() and int(announced) > max_bytes:
         raise _too_large(max_bytes)
     body = bytearray()
+    now = asyncio.get_running_loop().time
+    started = now()
     try:
         async with asyncio.timeout(STALL_SECONDS) as timer:
             async for chunk in request.stream():
-                timer.reschedule(asyncio.get_running_loop().time() + STALL_SECONDS)
                 body += chunk
+                timer.reschedule(STALL_SECONDS + min(now(), started + len(body) / MIN_BYTES_PER_SECOND))
                 if len(body) > max_bytes:
                     raise _too_large(max_bytes)
     except TimeoutError:
-        message = f"The rest of the request body did not come within {STALL_SECONDS:g} seconds."
+        message = "The rest of the request body did not come in time."
         raise APIError(message, status=408, code="request_timeout", headers={"Connection": "close"}) from None
     return bytes(body)
 
 
-def _read_as(model: type[M], body: bytes) -> M:
-    return validate(model, parse_json(body))
+def _read_as(model: type[M], body: bytes, limits: Limits) -> M:
+    read = validate(model, parse_json(body, limits.json_depth))
+    check_limits(read, limits)
+    return read
 
 
 def _too_large(max_bytes: int) -> APIError:
-    message = f"The request body is larger than this server takes: {max_bytes} bytes."
+    message = f"The request body is larger than this server takes: {max_bytes} bytes (--max-body-size)."
     return APIError(message, status=413, code="request_too_large")
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes, max_depth: int = JSON_DEPTH) -> Any:
     """Strict JSON: UTF-8, no NaN or Infinity, no key twice, no lone surrogates, no number or nesting out of bounds."""
     try:
         text = body.decode("utf-8-sig")
@@ -88,17 +95,21 @@ def parse_json(body: bytes) -> Any:
     except UnicodeEncodeError:
         raise _malformed("a string holds half of a surrogate pair") from None
     except RecursionError:
-        raise _malformed(f"it is nested more than {MAX_DEPTH} levels deep") from None
+        raise _too_deep(max_depth) from None
     except ValueError as error:
         reason = "a number has too many digits" if "set_int_max_str_digits" in str(error) else str(error)
         raise _malformed(reason) from None
-    if text.count("[") + text.count("{") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
-        raise _malformed(f"it is nested more than {MAX_DEPTH} levels deep")
+    if text.count("[") + text.count("{") > max_depth and _deeper_than(value, max_depth):
+        raise _too_deep(max_depth)
     return value
 
 
 def _malformed(reason: str) -> APIError:
     return APIError(f"The body could not be read as JSON: {reason}.", code="invalid_json")
+
+
+def _too_deep(max_depth: int) -> APIError:
+    return _malformed(f"it is nested more than {max_depth} levels deep (--max-json-depth)")
 
 
 def _reject_constant(name: str) -> NoReturn:

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from server.body import LARGE, MAX_DEPTH, MAX_VALUES, parse_json, read_body
+from server.body import LARGE, MAX_VALUES, parse_json, read_body
 from server.errors import APIError
+from server.limits import JSON_DEPTH, Limits
 from server.schemas.json_types import Body
 
 MALFORMED = {
@@ -31,7 +32,7 @@ MALFORMED = {
     "a key twice": b'{"a": {"b": 1, "b": 1}}',
     "half a surrogate pair": b'["\\ud800"]',
     "half a surrogate pair in a key": b'{"\\udc00": 1}',
-    "nested too deep": b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
+    "nested too deep": b"[" * (JSON_DEPTH + 1) + b"]" * (JSON_DEPTH + 1),
     "nested absurdly deep": b'{"a":' * 100_000,
 }
 
@@ -45,7 +46,7 @@ def test_malformed(name: str) -> None:
 
 
 def test_well_formed() -> None:
-    deepest = b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
+    deepest = b"[" * JSON_DEPTH + b"]" * JSON_DEPTH
     assert parse_json(deepest)
     assert parse_json(b'\xef\xbb\xbf{"a": "\\ud83d\\ude00"}') == {"a": "😀"}
 
@@ -82,7 +83,7 @@ def _request(chunks: list[bytes], headers: dict[str, str]) -> Request:
 
 async def test_joins_chunks() -> None:
     request = _request([b'{"a"', b": 1}"], {"content-encoding": "identity"})
-    assert (await read_body(Anything, request, 100)).a == 1
+    assert (await read_body(Anything, request, Limits(body_bytes=100))).a == 1
 
 
 @pytest.mark.parametrize(
@@ -96,13 +97,17 @@ async def test_joins_chunks() -> None:
 )
 async def test_refused_unread(chunks: list[bytes], headers: dict[str, str], status: int) -> None:
     with pytest.raises(APIError) as caught:
-        await read_body(Anything, _request(chunks, headers), 100)
+        await read_body(Anything, _request(chunks, headers), Limits(body_bytes=100))
     assert caught.value.status == status
 
 
-async def test_an_upload_that_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.body.STALL_SECONDS", 0.1)
-    pauses = [0.06, 0.06, 0.06, 5]
+@pytest.mark.parametrize(("bytes_per_second", "pauses"), [(1, [0.2, 0.2, 0.2, 5]), (1000, [0.2, 0.2])])
+async def test_an_upload_that_stands_still_or_drips_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, bytes_per_second: int, pauses: list[float]
+) -> None:
+    monkeypatch.setattr("server.body.STALL_SECONDS", 0.3)
+    monkeypatch.setattr("server.body.MIN_BYTES_PER_SECOND", bytes_per_second)
+    pauses = pauses.copy()
 
     async def receive() -> Any:
         await asyncio.sleep(pauses.pop(0))
@@ -110,7 +115,7 @@ async def test_an_upload_that_stands_still_is_given_up(monkeypatch: pytest.Monke
 
     request = Request({"type": "http", "method": "POST", "path": "/", "headers": []}, receive)
     with pytest.raises(APIError) as caught:
-        await read_body(Anything, request, 100)
+        await read_body(Anything, request, Limits(body_bytes=100))
     assert (caught.value.status, caught.value.code) == (408, "request_timeout")
     assert not pauses
 
@@ -118,19 +123,19 @@ async def test_an_upload_that_stands_still_is_given_up(monkeypatch: pytest.Monke
 async def test_values_without_end_are_refused_unparsed() -> None:
     body = b"[" + b"0," * MAX_VALUES + b"0]"
     with pytest.raises(APIError) as caught:
-        await read_body(Anything, _request([body], {}), len(body))
+        await read_body(Anything, _request([body], {}), Limits(body_bytes=len(body)))
     assert (caught.value.status, caught.value.code) == (413, "request_too_large")
 
 
 async def test_a_large_body_is_read_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = []
 
-    def parse(body: bytes) -> Any:
+    def parse(body: bytes, max_depth: int) -> Any:
         threads.append(threading.current_thread())
-        return parse_json(body)
+        return parse_json(body, max_depth)
 
     monkeypatch.setattr("server.body.parse_json", parse)
     large = _request([b'{"a": "', b"a" * LARGE, b'"}'], {})
-    assert (await read_body(Anything, large, 2 * LARGE)).a == "a" * LARGE
-    assert (await read_body(Anything, _request([b"{}"], {}), LARGE)).a is None
+    assert (await read_body(Anything, large, Limits(body_bytes=2 * LARGE))).a == "a" * LARGE
+    assert (await read_body(Anything, _request([b"{}"], {}), Limits(body_bytes=LARGE))).a is None
     assert [thread is threading.main_thread() for thread in threads] == [False, True]
