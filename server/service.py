@@ -5,76 +5,113 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
+from typing import Any
 
 import msgspec
-import uvicorn
 
 from backends.base import ModelLoadError
 from backends.llama_cpp.client import LlamaCppBackend
-from server.app import create_app
+from server.access.access import Access
+from server.app import create_admin_app, create_app
 from server.chat.builtin import load as load_chat_template
 from server.config import Settings
+from server.http_server import HTTPServer
 from server.model_source import model_names
 from server.progress import LoadingBar
 from server.serve import StartError
+from server.shutdown import Signals, drain
 from server.state import AppState
+from server.tracing import TracingUnavailable, start_tracing
 
-GRACE_SECONDS = 10
-"""What running requests get to finish in, once the server has been told to stop."""
-KEEP_ALIVE_SECONDS = 75
-"""Longer than load balancers keep idle connections (60 s as a rule): so they close them, not we under a request."""
+ADMIN_CONNECTIONS = 64
 
 log = logging.getLogger("paddock")
 
 
-async def run(settings: Settings, path: Path, backend: LlamaCppBackend, listener: socket.socket, url: str) -> int:
+async def run(
+    settings: Settings,
+    path: Path,
+    backend: LlamaCppBackend,
+    listener: socket.socket,
+    url: str,
+    access: Access,
+    admin_listener: socket.socket | None,
+) -> int:
     """Answer at `listener` while `backend`, which is launched, loads, and from then on serve it; the exit status.
 
-    Raises StartError.
+    `admin_listener`: where metrics and the like are served instead. Raises StartError.
     """
+    asyncio.get_running_loop().set_exception_handler(_log_stray_error)
+    try:
+        spans = start_tracing(settings.otlp_traces_endpoint)
+    except TracingUnavailable as error:
+        raise StartError(str(error)) from None
     state = AppState(
         model_names=model_names(path, settings.alias),
-        max_body_bytes=settings.max_body_size,
+        limits=settings.limits(),
+        keys=access.keys,
+        admin_apart=admin_listener is not None,
+        cors_origins=settings.cors_origins,
         request_timeout=settings.timeout,
         default_max_tokens=None if settings.n_predict < 0 else settings.n_predict,
+        max_queue=None if settings.max_queue < 0 else settings.max_queue,
+        log_prompts=settings.log_prompts,
+        spans=spans,
     )
-    config = uvicorn.Config(
+    server = HTTPServer(
         create_app(state),
-        http="httptools",
-        log_config=None,
-        access_log=settings.log_level == "debug",
-        lifespan="off",
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        max_connections=settings.max_connections,
+        write_timeout=settings.write_timeout,
+        tls=None if access.certificate is None else access.certificate.context,
     )
-    server = _Server(config)
-    server.heed_signals()
+    signals = Signals()
+    admin_serving = asyncio.create_task(_serve_admin(state, admin_listener, settings.write_timeout))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     loading = asyncio.create_task(_load(backend, settings, state, path))
     try:
-        await asyncio.wait((serving, loading), return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            return 0
-        try:
-            await loading
-        except ModelLoadError as error:
-            raise StartError(str(error)) from None
-        log.info("ready: %s at %s", " = ".join(state.model_names), url)
-        return await _until_over(serving, backend)
+        await asyncio.wait((loading, serving, signals.first), return_when=asyncio.FIRST_COMPLETED)
+        if loading.done():
+            try:
+                loading.result()
+            except ModelLoadError as error:
+                raise StartError(str(error)) from None
+            log.info("ready: %s at %s", " = ".join(state.model_names), url)
+            await asyncio.wait((serving, signals.first), return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():  # which it never is by itself, unless it failed
+            return 1
+        delay = settings.drain_delay if state.backend is not None else 0.0
+        await drain(state.drain, signals, delay=delay, patience=settings.drain_timeout)
+        return 0
     finally:
         server.end()
         await serving
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
-        if backend.ready:
-            await backend.stop()
+        await backend.stop()
+        admin_serving.cancel()
+        await asyncio.gather(admin_serving, return_exceptions=True)
+        if spans is not None:
+            await asyncio.to_thread(spans.shutdown)
+
+
+async def _serve_admin(state: AppState, listener: socket.socket | None, write_timeout: float) -> None:
+    """At a port of its own, until cancelled."""
+    if listener is None:
+        return
+    server = HTTPServer(create_admin_app(state), max_connections=ADMIN_CONNECTIONS, write_timeout=write_timeout)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        await asyncio.shield(serving)
+    finally:
+        server.end()
+        await serving
+
+
+def _log_stray_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """One that nobody waited for. asyncio's own words would quote it, and it may quote a prompt."""
+    log.error("%s", context["message"], exc_info=context.get("exception"))
 
 
 async def _load(backend: LlamaCppBackend, settings: Settings, state: AppState, path: Path) -> None:
@@ -94,55 +131,3 @@ async def _load(backend: LlamaCppBackend, settings: Settings, state: AppState, p
         raise StartError(str(error)) from None
     state.backend = backend
     gc.freeze()  # what is here now stays: looking through it for garbage would stop all streams for 20 ms
-
-
-async def _until_over(serving: asyncio.Task[None], backend: LlamaCppBackend) -> int:
-    """Wait for the end of the server, or of its engine: then what watches this process should start it anew."""
-    died = asyncio.create_task(backend.died.wait())
-    await asyncio.wait((serving, died), return_when=asyncio.FIRST_COMPLETED)
-    died.cancel()
-    if serving.done():
-        return 0
-    raise StartError("the engine process has ended; giving up")
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server, but SIGINT and SIGTERM are an order that is carried out, not a failure to be raised again.
-
-    And one that is woken to end. uvicorn's own looks ten times a second: each look costs the decode step that it
-    interrupts 0.1 ms, as it finds nothing of what it needs in the processor's caches.
-    """
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._ending = asyncio.Event()
-
-    def end(self) -> None:
-        """Shut down in good order."""
-        self.should_exit = True
-        self._ending.set()
-
-    async def main_loop(self) -> None:
-        while not await self.on_tick(0):  # once a second, for the date that answers bear
-            with suppress(TimeoutError):
-                async with asyncio.timeout(1):
-                    await self._ending.wait()
-
-    def heed_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.should_exit:
-            self.force_exit = True
-            return
-        self.end()
-        if self.server_state.tasks:
-            log.info(
-                "stopping; running requests have %d s to finish (the same signal again ends them now)", GRACE_SECONDS
-            )

@@ -24,6 +24,7 @@ PATIENCE = 1.0
 """Seconds to wait for the first chunk: a failure until then is a proper HTTP status. Afterwards pings must flow."""
 
 _PADDED_TO = 32
+MEDIA_TYPE = b"text/event-stream"
 DONE = b"data: [DONE]\n\n"
 _HEADERS = {"Cache-Control": "no-cache"}
 _encoder = msgspec.json.Encoder()
@@ -87,6 +88,7 @@ class _EventStream(EventSourceResponse):
         done: bytes,
     ) -> None:
         super().__init__(chunks, headers=_HEADERS, sep="\n", ping=ping, ping_message_factory=_ping)
+        del self.headers["connection"]  # the library's keep-alive: whether to keep it is the HTTP server's to say
         self._first, self._chunks, self._deadline, self._done = first, chunks, deadline, done
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,7 +112,7 @@ class _EventStream(EventSourceResponse):
             end = self._done
         except Exception as error:
             await self._chunks.aclose()
-            end = _error_event(error)
+            end = error_event(error)
         async with self._send_lock:
             self.active = False
             await send({"type": "http.response.body", "body": end, "more_body": False})
@@ -132,10 +134,10 @@ def _ping() -> ServerSentEvent:
     return ServerSentEvent(comment="ping", sep="\n")
 
 
-def _error_event(error: Exception) -> bytes:
+def error_event(error: Exception) -> bytes:
+    """A stream's last event, if it ends badly."""
     answer = as_api_error(error)
+    answer.note()
     if answer.status == 500:
-        log.error("stream failed: %s", error, exc_info=error)
-    else:
-        log.warning("stream failed: %s", error)
+        log.error("%s", answer.message, exc_info=error)
     return b"event: error\ndata: " + _encoder.encode(answer.body()) + b"\n\n"

@@ -1,4 +1,4 @@
-"""`GET /health`: whether a request would be run now (readiness). `GET /livez`: whether this process answers at all."""
+"""`GET /health`: whether to send requests here (readiness). `GET /livez`: whether this process answers at all."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from server.errors import unavailable
 from server.state import state_of
 
 
 async def health(request: Request) -> Response:
-    """A 503 with Retry-After while the model loads, and when its engine is gone."""
-    state_of(request).loaded()
+    """A 503 with Retry-After while the model loads, its engine is restarted, or the server has been told to end."""
+    state = state_of(request)
+    if state.drain.begun:
+        raise unavailable("The server is shutting down.")
+    if not state.loaded().ready:
+        raise unavailable("The engine is restarting.")
     return JSONResponse({"status": "ok"})
 
 
