@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
@@ -17,6 +19,9 @@ from server.version import __version__
 
 FINISHED_REASONS = ("stop", "length", "abort", "error")
 """`abort`: the client went away, or a deadline passed."""
+PICKERS_BLOCK = 64
+"""Tokens. Gateways that route by prefix count prompts in blocks, of this many at least, and what a replica's cache
+holds in the same blocks. Our prefix cache has none: it reuses any number of tokens."""
 
 _FIRST_TOKEN = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
@@ -44,14 +49,18 @@ class Metrics:
         """`backend` is asked at each scrape; None: it is still loading."""
         self.model_name = model_name
         self.registry = CollectorRegistry()
-        self.http_requests = self._counter("http_requests", "HTTP requests answered.", ("handler", "method", "status"))
-        self.prompt_tokens = self._counter("prompt_tokens", "Prompt tokens, those from the prefix cache included.")
-        self.prompt_tokens_cached = self._counter(
-            "prompt_tokens_cached", "Prompt tokens that came from the prefix cache instead of being computed."
+        self._http_requests = self._counter(
+            "http_requests", "HTTP requests answered.", "handler", "method", "status", "key"
         )
-        self.generation_tokens = self._counter("generation_tokens", "Tokens generated.")
-        self.request_success = self._counter(
-            "request_success", "Sequences ended, by how (n > 1 counts as n).", ("finished_reason",)
+        self._prompt_tokens = self._counter(
+            "prompt_tokens", "Prompt tokens, those from the prefix cache included.", "key"
+        )
+        self._prompt_tokens_cached = self._counter(
+            "prompt_tokens_cached", "Prompt tokens that came from the prefix cache instead of being computed.", "key"
+        )
+        self._generation_tokens = self._counter("generation_tokens", "Tokens generated.", "key")
+        self._request_success = self._counter(
+            "request_success", "Sequences ended, by how (n > 1 counts as n).", "finished_reason", "key"
         )
         self.time_to_first_token = self._histogram(
             "time_to_first_token_seconds", "From handing a request to the engine to its first token.", _FIRST_TOKEN
@@ -71,21 +80,47 @@ class Metrics:
         )
         self.registry.register(_EngineCollector(model_name, backend))
         ProcessCollector(registry=self.registry)
-        for reason in FINISHED_REASONS:
-            self.request_success.labels(model_name, reason)
+        self._by_key: dict[str, KeyMetrics] = {}
+        self.of_key(None)  # there before the first request
 
-    def _counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
-        """Bound to the model's name, unless further labels remain to be given with it."""
-        counter = Counter(f"paddock_{name}", text, ("model_name", *labels), registry=self.registry)
-        return counter if labels else counter.labels(self.model_name)
+    def of_key(self, name: str | None) -> KeyMetrics:
+        """The counters of an API key, by its name; None: of requests that need none, without the label."""
+        name = name or ""
+        if name not in self._by_key:
+            ended = {reason: self._request_success.labels(self.model_name, reason, name) for reason in FINISHED_REASONS}
+            self._by_key[name] = KeyMetrics(
+                self._prompt_tokens.labels(self.model_name, name),
+                self._prompt_tokens_cached.labels(self.model_name, name),
+                self._generation_tokens.labels(self.model_name, name),
+                ended,
+            )
+        return self._by_key[name]
+
+    def http_request(self, handler: str, method: str, status: int, key: str | None) -> None:
+        """One has been answered."""
+        self._http_requests.labels(self.model_name, handler, method, str(status), key or "").inc()
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"paddock_{name}", text, ("model_name", *labels), registry=self.registry)
 
     def _histogram(self, name: str, text: str, buckets: Sequence[float]) -> Histogram:
         histogram = Histogram(f"paddock_{name}", text, ("model_name",), registry=self.registry, buckets=buckets)
         return histogram.labels(self.model_name)
 
 
+@dataclass(frozen=True)
+class KeyMetrics:
+    """What is counted apart for each API key. Keys are few: their names are the operator's, not the clients'."""
+
+    prompt_tokens: Counter
+    prompt_tokens_cached: Counter
+    generation_tokens: Counter
+    ended: dict[str, Counter]
+    """Sequences, by FINISHED_REASONS."""
+
+
 class _EngineCollector(Collector):
-    """What the engine reported last, read when scraped. Its counters begin anew when the engine is restarted."""
+    """What the engine reported last, read when scraped."""
 
     def __init__(self, model_name: str, backend: Callable[[], Backend | None]) -> None:
         self._model_name = model_name
@@ -99,6 +134,7 @@ class _EngineCollector(Collector):
         if backend is not None:
             yield self._info("model", "The model that is served.", _description(backend.model))
             yield from self._gauges(backend.stats)
+            yield from self._for_pickers(backend.stats)
             yield from self._counters(backend.stats)
 
     def _gauges(self, stats: EngineStats) -> Iterable[Metric]:
@@ -114,6 +150,16 @@ class _EngineCollector(Collector):
         yield self._gauge("prefix_cache_spilled_bytes", "Bytes of prefixes kept in RAM.", stats.spilled_bytes)
         yield self._gauge("prefix_cache_spilled_sequences", "Prefixes kept in RAM.", stats.spilled_sequences)
 
+    def _for_pickers(self, stats: EngineStats) -> Iterable[Metric]:
+        """What the Gateway API Inference Extension's endpoint pickers ask for beside the gauges above."""
+        blocks = {"block_size": str(PICKERS_BLOCK), "num_gpu_blocks": str(stats.cells_total // PICKERS_BLOCK)}
+        yield self._info("cache_config", "The KV cache, in the blocks that gateways count prompts in.", blocks)
+        labels = ["model_name", "max_lora", "running_lora_adapters", "waiting_lora_adapters"]
+        text = "LoRA adapters: there are none. The value is the time of the report."
+        lora = GaugeMetricFamily("paddock_lora_requests_info", text, labels=labels)
+        lora.add_metric([self._model_name, "0", "", ""], time.time())
+        yield lora
+
     def _counters(self, stats: EngineStats) -> Iterable[Metric]:
         yield self._count("num_preemptions", "Sequences put back into the queue for want of cells.", stats.preemptions)
         yield self._count("prefix_cache_queries", "Tokens looked up in the prefix cache.", stats.prefix_cache_queries)
@@ -126,6 +172,7 @@ class _EngineCollector(Collector):
         yield self._count("spec_decode_num_draft_tokens", "Tokens drafted.", stats.draft_tokens)
         yield self._count("spec_decode_num_accepted_tokens", "Those that came true.", stats.draft_tokens_accepted)
         yield self._count("engine_steps", "Batches computed.", stats.steps)
+        yield self._count("engine_restarts", "Engines started because the one before had died.", stats.restarts)
 
     def _gauge(self, name: str, text: str, value: float) -> Metric:
         family = GaugeMetricFamily(f"paddock_{name}", text, labels=["model_name"])

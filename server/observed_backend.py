@@ -1,4 +1,4 @@
-"""A backend whose requests are measured: the one place where they are, whatever endpoint they come from."""
+"""A backend whose requests are counted, admitted and measured: the one place, whatever endpoint they come from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from backends.base import Backend, BackendError, GenerateRequest, GenerationEvent, PromptProgress, TokenChunk
-from server.metrics import Metrics
+from server.admission import Admission
+from server.metrics import KeyMetrics, Metrics
+from server.request_record import current
 
 _now = time.monotonic
 TELL_SECONDS = 0.5
@@ -17,20 +19,32 @@ TELL_SECONDS = 0.5
 class ObservedBackend:
     """Passes everything on, and counts and times what the engine answers. Made anew for each HTTP request."""
 
-    def __init__(self, backend: Backend, metrics: Metrics) -> None:
+    def __init__(self, backend: Backend, metrics: Metrics, admission: Admission) -> None:
         self.model = backend.model
         self.tokenizer = backend.tokenizer
         self.stats = backend.stats
         self._backend = backend
         self._metrics = metrics
+        record = current()
+        self._of_key = metrics.of_key(None if record is None else record.key)
+        self._admission = admission
+        self._admitted = False
         self._watches: dict[str, _Watch] = {}
 
     @property
     def ready(self) -> bool:
         return self._backend.ready
 
+    @property
+    def ended(self) -> int:
+        return self._backend.ended
+
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[GenerationEvent, None]:
-        watch = self._watches[request.id] = _Watch(request, self._metrics)
+        if not self._admitted:
+            self._admission.check(self.model.n_parallel, self._backend.ended)
+            self._admitted = True  # and so are the HTTP request's further prompts
+        self._admission.enter(request.n)
+        watch = self._watches[request.id] = _Watch(request, self._metrics, self._of_key)
         unfinished = "abort"
         try:
             async with aclosing(self._backend.generate(request)) as source:
@@ -43,6 +57,7 @@ class ObservedBackend:
         finally:
             del self._watches[request.id]
             watch.close(unfinished)
+            self._admission.leave(request.n)
 
     def cancel(self, request_id: str, index: int) -> None:
         if (watch := self._watches.get(request_id)) is not None:
@@ -56,8 +71,9 @@ class ObservedBackend:
 class _Watch:
     """One request's run: what it adds to the metrics."""
 
-    def __init__(self, request: GenerateRequest, metrics: Metrics) -> None:
+    def __init__(self, request: GenerateRequest, metrics: Metrics, of_key: KeyMetrics) -> None:
         self._metrics = metrics
+        self._of_key = of_key
         self._prompt_tokens = len(request.prompt)
         self._started = _now()
         self._first_token = True
@@ -91,8 +107,8 @@ class _Watch:
             self._metrics.request_prompt_tokens.observe(self._prompt_tokens)
 
     def _prompt_done(self, progress: PromptProgress) -> None:
-        self._metrics.prompt_tokens.inc(self._prompt_tokens)
-        self._metrics.prompt_tokens_cached.inc(progress.cached)
+        self._of_key.prompt_tokens.inc(self._prompt_tokens)
+        self._of_key.prompt_tokens_cached.inc(progress.cached)
         self._metrics.request_queue_time.observe(progress.queued)
 
     def _take_chunk(self, chunk: TokenChunk) -> None:
@@ -117,13 +133,13 @@ class _Watch:
         for gap in self._untold_gaps:
             self._metrics.inter_token_latency.observe(gap)
         self._untold_gaps.clear()
-        self._metrics.generation_tokens.inc(self._untold_tokens)
+        self._of_key.generation_tokens.inc(self._untold_tokens)
         self._untold_tokens = 0
 
     def _end(self, index: int, reason: str) -> None:
         if index not in self._last:
             return
         del self._last[index]
-        self._metrics.request_success.labels(self._metrics.model_name, reason).inc()
+        self._of_key.ended[reason].inc()
         if reason in ("stop", "length"):
             self._metrics.request_generation_tokens.observe(self._generated[index])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from backends.base import (
     EngineStats,
@@ -16,6 +18,9 @@ from backends.base import (
     SamplingParams,
     TokenChunk,
 )
+from server.access.key_store import KeyStore
+from server.access.keys import Key, hashed
+from server.admission import Admission
 from server.metrics import Metrics
 from server.observed_backend import ObservedBackend
 from server.state import AppState
@@ -29,15 +34,20 @@ VLLM_STEMS = """
     e2e_request_latency_seconds_count request_prompt_tokens_count request_generation_tokens_count
 """.split()
 
+PICKERS = """
+    paddock_num_requests_waiting paddock_num_requests_running paddock_kv_cache_usage_perc
+    paddock_cache_config_info paddock_lora_requests_info
+""".split()
 
-async def samples(state: AppState) -> dict[str, float]:
+
+async def samples(state: AppState, headers: dict[str, str] | None = None) -> dict[str, float]:
     """Values by name, with the labels that tell series of one name apart."""
-    response = await call(state, "GET", "/metrics")
+    response = await call(state, "GET", "/metrics", headers=headers)
     assert response.headers["content-type"].startswith("text/plain; version=")
     found = {}
     for family in text_string_to_metric_families(response.text):
         for sample in family.samples:
-            labels = ",".join(v for k, v in sorted(sample.labels.items()) if k not in ("model_name", "le"))
+            labels = ",".join(v for k, v in sorted(sample.labels.items()) if v and k not in ("model_name", "le"))
             assert sample.labels.get("model_name", "m") == "m"
             if "le" not in sample.labels:
                 found[f"{sample.name}[{labels}]" if labels else sample.name] = sample.value
@@ -68,6 +78,43 @@ async def test_a_request() -> None:
     assert found["paddock_e2e_request_latency_seconds_count"] == 3
     assert found["paddock_request_generation_tokens_count"] == 4
     assert found["paddock_request_generation_tokens_sum"] == 14
+
+
+async def test_by_key() -> None:
+    state, _ = scripted_state()
+    state.keys = KeyStore([Key(name=name, sha256=hashed(f"sk-{name}"), admin=True) for name in ("amy", "bob")])
+    body = {"model": "m", "prompt": "ab", "max_tokens": 3}
+    for name in ("amy", "amy", "bob", "eve"):
+        await call(state, "POST", "/v1/completions", json=body, headers={"authorization": f"Bearer sk-{name}"})
+    found = await samples(state, {"x-api-key": "sk-bob"})
+    for name, times in (("amy", 2), ("bob", 1)):
+        assert found[f"paddock_http_requests_total[/v1/completions,{name},POST,200]"] == times
+        assert found[f"paddock_prompt_tokens_total[{name}]"] == 3 * times
+        assert found[f"paddock_prompt_tokens_cached_total[{name}]"] == times
+        assert found[f"paddock_generation_tokens_total[{name}]"] == 3 * times
+        assert found[f"paddock_request_success_total[length,{name}]"] == times
+    assert found["paddock_http_requests_total[unmatched,POST,401]"] == 1
+    assert not any("eve" in name for name in found)
+    assert found["paddock_generation_tokens_total"] == 0
+
+
+async def test_what_endpoint_pickers_read() -> None:
+    """As llm-d-router's core-metrics-extractor does: the first series of a name, numbers from labels."""
+    state, backend = scripted_state()
+    backend.stats = EngineStats(running=3, waiting=2, cells_total=4100, cells_used=2050)
+    found: dict[str, Sample] = {}
+    for family in text_string_to_metric_families((await call(state, "GET", "/metrics")).text):
+        for sample in family.samples:
+            assert sample.name not in found or sample.name not in PICKERS, "more than one series"
+            found[sample.name] = sample
+    assert [found[name].value for name in PICKERS[:3]] == [2, 3, 0.5]
+    cache, lora = (found[name] for name in PICKERS[3:])
+    assert (int(cache.labels["block_size"]), int(cache.labels["num_gpu_blocks"])) == (64, 64)
+    assert cache.value == 1
+    assert lora.labels == {
+        "model_name": "m", "max_lora": "0", "running_lora_adapters": "", "waiting_lora_adapters": "",
+    }  # fmt: skip
+    assert abs(lora.value - time.time()) < 60
 
 
 async def test_an_engine_that_fails() -> None:
@@ -131,6 +178,7 @@ async def test_the_engines_report() -> None:
         draft_tokens=40,
         draft_tokens_accepted=30,
         steps=9,
+        restarts=2,
     )
     found = await samples(state)
     expected: dict[str, float] = {
@@ -154,6 +202,7 @@ async def test_the_engines_report() -> None:
         "spec_decode_num_draft_tokens_total": 40,
         "spec_decode_num_accepted_tokens_total": 30,
         "engine_steps_total": 9,
+        "engine_restarts_total": 2,
         "engine_ready": 1,
     }
     for name, value in expected.items():
@@ -194,5 +243,6 @@ async def test_tokens_after_a_sequences_end_count_for_nothing() -> None:
     backend.generate = generate  # type: ignore[method-assign]
     metrics = Metrics("m", lambda: backend)
     request = GenerateRequest(id="r", prompt=[1], max_tokens=1, sampling=SamplingParams())
-    assert len([event async for event in ObservedBackend(backend, metrics).generate(request)]) == 2
-    assert metrics.registry.get_sample_value("paddock_generation_tokens_total", {"model_name": "m"}) == 1
+    assert len([event async for event in ObservedBackend(backend, metrics, Admission(None)).generate(request)]) == 2
+    labels = {"model_name": "m", "key": ""}
+    assert metrics.registry.get_sample_value("paddock_generation_tokens_total", labels) == 1
