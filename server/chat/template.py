@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -75,13 +76,16 @@ class ChatTemplate:
 
     @cached_property
     def style(self) -> Style:
-        """What it handles, found out at the first use: call it off the event loop. Raises ChatTemplateError."""
+        """What it handles, found out at the first use, in RENDER_SECONDS at most: call it off the event loop. Raises
+        ChatTemplateError."""
         self.check()
-        return probe(self.source, lambda context: self._run({**self.special_tokens, **context}))
+        end = time.monotonic() + RENDER_SECONDS
+        return probe(self.source, lambda context: self._run({**self.special_tokens, **context}, end))
 
-    def _run(self, context: dict[str, Any]) -> str:
+    def _run(self, context: dict[str, Any], end: float | None = None) -> str:
+        """`end`: when it must be done, on the monotonic clock."""
         template = self._compiled
-        _environment.begin(RENDER_SECONDS, context)
+        _environment.begin(time.monotonic() + RENDER_SECONDS if end is None else end, context)
         try:
             return template.render(context)
         except Refused as error:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from backends.base import GenerateRequest, PromptProgress
 from server import sse
+from server.access.caller import caller_of
 from server.body import read_body
 from server.chat_plan import ChatPlan, plan_chat
 from server.connection import unless_gone
@@ -41,11 +42,13 @@ from server.state import AppState, fingerprint, state_of
 
 async def chat_completions(request: Request) -> Response:
     state = state_of(request)
-    body = await read_body(ChatCompletionRequest, request, state.max_body_bytes)
+    body = await read_body(ChatCompletionRequest, request, state.limits)
     check_chat(body)
-    state.check_model(body.model)
+    caller = caller_of(request)
+    state.check_model(body.model, caller)
     deadline = state.deadline()
     chat = await unless_gone(request, _prepare(state, body), deadline)
+    caller.reserve([chat.generation], bounded=body.completion_limit is not None)
     if body.stream:
         ping = state.sse_ping_interval if body.sse_ping_interval is None else body.sse_ping_interval
         return await sse.stream(request, _chunks(chat), ping=ping, deadline=deadline)
@@ -86,7 +89,13 @@ async def _prepare(state: AppState, body: ChatCompletionRequest) -> _Chat:
         prediction=await prediction_tokens(backend, body.prediction.text) if body.prediction else [],
     )
     stop = {form for text in body.stop_strings for form in (text, planned.tokens.form(text))}
-    generation = Generation(backend, request, stop=sorted(stop), instead=planned.tokens.characters)
+    generation = Generation(
+        backend,
+        request,
+        stop=sorted(stop),
+        instead=planned.tokens.characters,
+        grammar_field=planned.grammar_field,
+    )
     replies = [Reply(planned) for _ in range(request.n)]
     return _Chat(request.id, body, planned, generation, replies, fingerprint(backend.model), int(time.time()))
 
@@ -106,7 +115,7 @@ async def _answer(chat: _Chat) -> ChatCompletion:
             if chat.body.logprobs:
                 tokens[event.index] += event.tokens
             if event.finish_reason is not None:
-                reasons[event.index] = reply.finish_reason(event)
+                reasons[event.index] = _finish_reason(chat, event)
     choices = [
         ChatChoice(
             index=index,
@@ -161,7 +170,7 @@ async def _chunks(chat: _Chat) -> AsyncGenerator[bytes, None]:
                 open_choices -= 1
                 last = open_choices == 0 and not body.include_usage
                 left = chat_logprobs(tokens) if tokens else None
-                choice = ChunkChoice(index, Delta(), left, reply.finish_reason(event))
+                choice = ChunkChoice(index, Delta(), left, _finish_reason(chat, event))
                 yield _chunk(chat, choice, timed=last)
     if body.include_usage:
         yield _chunk(chat, None, timed=True)
@@ -191,6 +200,12 @@ def _chunk(
     if body.include_obfuscation and choice is not None and (text := choice.delta.text):
         chunk.obfuscation = sse.padding(text)
     return sse.event(chunk)
+
+
+def _finish_reason(chat: _Chat, last: TextDelta) -> FinishReason:
+    reason = chat.replies[last.index].finish_reason(last)
+    chat.generation.finish_reasons[last.index] = reason
+    return reason
 
 
 def _usage(chat: _Chat) -> Usage:

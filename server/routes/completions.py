@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from backends.base import Backend, GenerateRequest, PromptProgress
 from server import sse
+from server.access.caller import caller_of
 from server.body import read_body
 from server.connection import unless_gone
 from server.generation import Generation, TextDelta
@@ -28,16 +29,18 @@ from server.schemas.logprobs import completion_logprobs
 from server.schemas.rules import check_completion
 from server.schemas.usage import Timings, Usage, progress_of, usage
 from server.state import AppState, fingerprint, state_of
-from server.structured.content import completion_grammar
+from server.structured.content import completion_grammar, structure_field
 
 
 async def completions(request: Request) -> Response:
     state = state_of(request)
-    body = await read_body(CompletionRequest, request, state.max_body_bytes)
+    body = await read_body(CompletionRequest, request, state.limits)
     check_completion(body)
-    state.check_model(body.model)
+    caller = caller_of(request)
+    state.check_model(body.model, caller)
     deadline = state.deadline()
     run = await unless_gone(request, _prepare(state, body), deadline)
+    caller.reserve([prompt.generation for prompt in run.prompts], bounded=body.completion_limit is not None)
     if body.stream:
         ping = state.sse_ping_interval if body.sse_ping_interval is None else body.sse_ping_interval
         return await sse.stream(request, _chunks(run), ping=ping, deadline=deadline)
@@ -91,7 +94,8 @@ async def _prepare(state: AppState, body: CompletionRequest) -> _Run:
         text, given = (prompt, tokens) if isinstance(prompt, str) else (None, prompt)
         told = Echo(info, text, given) if _tells(body) else None
         choices = [Choice(info, len(told.text) if told else 0) for _ in range(body.candidates)]
-        generation = Generation(backend, request, stop=body.stop_strings)
+        field = structure_field(body, body.response_format)
+        generation = Generation(backend, request, stop=body.stop_strings, grammar_field=field)
         prompts.append(_Prompt(generation, told if body.echo else None, choices))
     return _Run(run_id, body, prompts, fingerprint(backend.model), int(time.time()))
 

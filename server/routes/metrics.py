@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from prometheus_client.exposition import choose_encoder
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from server.access.gate import AdminOnly
 from server.state import state_of
 
 
@@ -15,4 +17,4 @@ async def metrics(request: Request) -> Response:
     return Response(encode(state_of(request).metrics.registry), headers={"Content-Type": content_type})
 
 
-routes = [Route("/metrics", metrics)]
+admin_routes = [Route("/metrics", metrics, middleware=[Middleware(AdminOnly)])]

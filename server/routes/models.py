@@ -7,19 +7,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from server.access.caller import caller_of
 from server.schemas.models import Model, ModelList, ModelMeta
 from server.state import AppState, state_of
 
 
 async def list_models(request: Request) -> Response:
     state = state_of(request)
-    return _json(ModelList(data=[_model(state, name) for name in state.model_names]))
+    names = caller_of(request).may_use(state.model_names)
+    return _json(ModelList(data=[_model(state, name) for name in names]))
 
 
 async def get_model(request: Request) -> Response:
     state = state_of(request)
     name = request.path_params["model"]
-    state.check_model(name)
+    state.check_model(name, caller_of(request))
     return _json(_model(state, name))
 
 

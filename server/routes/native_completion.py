@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from backends.base import Backend
 from server import sse
+from server.access.caller import caller_of
 from server.body import read_body
 from server.connection import unless_gone
 from server.fim import ExtraFile, extra_tokens, fim_prompt, fit, markers
@@ -20,23 +21,22 @@ from server.state import AppState, state_of
 
 async def completion(request: Request) -> Response:
     state = state_of(request)
-    body = await read_body(NativeCompletionRequest, request, state.max_body_bytes)
-    _check(state, body)
+    body = await read_body(NativeCompletionRequest, request, state.limits)
+    _check(request, body)
     deadline = state.deadline()
     return await _respond(request, body, deadline, await unless_gone(request, _completion(state, body), deadline))
 
 
 async def infill(request: Request) -> Response:
     state = state_of(request)
-    body = await read_body(InfillRequest, request, state.max_body_bytes)
-    _check(state, body)
+    body = await read_body(InfillRequest, request, state.limits)
+    _check(request, body)
     deadline = state.deadline()
     return await _respond(request, body, deadline, await unless_gone(request, _infill(state, body), deadline))
 
 
-def _check(state: AppState, body: NativeOptions) -> None:
-    if body.model:
-        state.check_model(body.model)
+def _check(request: Request, body: NativeOptions) -> None:
+    state_of(request).check_model(body.model or None, caller_of(request))
     check(body)
 
 
@@ -78,6 +78,8 @@ async def _infill_prompt(backend: Backend, body: InfillRequest, wanted: int | No
 
 
 async def _respond(request: Request, body: NativeOptions, deadline: float | None, run: Run) -> Response:
+    bounded = body.limit not in (None, -1)
+    caller_of(request).reserve([prompt.generation for prompt in run.prompts], bounded=bounded)
     if body.stream:
         default = state_of(request).sse_ping_interval
         ping = default if body.sse_ping_interval is None else body.sse_ping_interval

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any
 
 import msgspec
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from backends.base import ModelInfo, SlotState
+from server.access.gate import AdminOnly
 from server.errors import unavailable
+from server.schemas.native_response import NextToken, Slot
 from server.state import state_of
 
 
@@ -27,30 +29,17 @@ async def slots(request: Request) -> Response:
     return Response(msgspec.json.encode(listed), media_type="application/json")
 
 
-def _slot(slot: int, model: ModelInfo, state: SlotState | None) -> dict[str, Any]:
-    common = {
-        "id": slot,
-        "n_ctx": model.n_ctx,
-        "speculative": bool(model.drafters),
-        "is_processing": state is not None,
-    }
-    if state is None:
-        return common
-    token = {
-        "has_next_token": True,
-        "has_new_line": False,
-        "n_remain": max(0, state.max_tokens - state.generated_tokens),
-        "n_decoded": state.generated_tokens,
-    }
-    return {
-        **common,
-        # llama-server's is a number; ours are texts, and this one stays the request's
-        "id_task": zlib.crc32(state.request_id.encode()) & 0x7FFF_FFFF,
-        "request_id": state.request_id,
-        "n_prompt_tokens": state.prompt_tokens,
-        "n_prompt_tokens_processed": state.processed_tokens,
-        "next_token": [token],
-    }
+def _slot(slot: int, model: ModelInfo, state: SlotState | None) -> Slot:
+    told = Slot(id=slot, n_ctx=model.n_ctx, speculative=bool(model.drafters), is_processing=state is not None)
+    if state is not None:
+        # llama-server's is a number; ours are texts
+        told.id_task = zlib.crc32(state.request_id.encode()) & 0x7FFF_FFFF
+        told.request_id = state.request_id
+        told.n_prompt_tokens = state.prompt_tokens
+        told.n_prompt_tokens_processed = state.processed_tokens
+        left = max(0, state.max_tokens - state.generated_tokens)
+        told.next_token = [NextToken(n_decoded=state.generated_tokens, n_remain=left)]
+    return told
 
 
-routes = [Route("/slots", slots)]
+admin_routes = [Route("/slots", slots, middleware=[Middleware(AdminOnly)])]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -11,17 +10,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from backends.base import TokenizerInfo
+from server.access.caller import caller_of
 from server.body import read_body
 from server.connection import unless_gone
 from server.native.prompts import check_tokens, mixed_tokens
 from server.schemas.native import DetokenizeRequest, TokenizeRequest
+from server.schemas.native_response import DetokenizeResponse, TokenizeResponse, TokenPiece
 from server.state import state_of
 from server.text.detokenizer import detokenize as text_of
 
 
 async def tokenize(request: Request) -> Response:
     state = state_of(request)
-    body = await read_body(TokenizeRequest, request, state.max_body_bytes)
+    body = await read_body(TokenizeRequest, request, state.limits)
+    state.check_model(None, caller_of(request))
     tokenizer = state.loaded().tokenizer
     tokens = await unless_gone(
         request,
@@ -35,21 +37,20 @@ async def tokenize(request: Request) -> Response:
         state.deadline(),
     )
     if body.with_pieces:
-        return _json({"tokens": [{"id": token, "piece": _piece(tokenizer.info, token)} for token in tokens]})
-    return _json({"tokens": tokens})
+        return _json(TokenizeResponse([TokenPiece(token, _piece(tokenizer.info, token)) for token in tokens]))
+    return _json(TokenizeResponse([*tokens]))
 
 
 async def detokenize(request: Request) -> Response:
-    """Control tokens show as their markup."""
     state = state_of(request)
-    body = await read_body(DetokenizeRequest, request, state.max_body_bytes)
+    body = await read_body(DetokenizeRequest, request, state.limits)
+    state.check_model(None, caller_of(request))
     info = state.loaded().tokenizer.info
     check_tokens(info, body.tokens, "tokens")
-    return _json({"content": await asyncio.to_thread(text_of, info, body.tokens, special=True)})
+    return _json(DetokenizeResponse(await asyncio.to_thread(text_of, info, body.tokens, special=True)))
 
 
 def _piece(info: TokenizerInfo, token: int) -> str | list[int]:
-    """Text, or bytes if the token is a part of a character."""
     piece = info.pieces[token]
     try:
         return piece.decode()
@@ -57,7 +58,7 @@ def _piece(info: TokenizerInfo, token: int) -> str | list[int]:
         return list(piece)
 
 
-def _json(value: dict[str, Any]) -> Response:
+def _json(value: msgspec.Struct) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")
 
 

@@ -25,7 +25,9 @@ def _few(value: Any) -> Any:
 
 MetadataKey = Annotated[str, StringConstraints(max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
-Metadata = Annotated[dict[MetadataKey, MetadataValue], BeforeValidator(_few)]
+Metadata = Annotated[
+    dict[MetadataKey, MetadataValue], BeforeValidator(_few), Field(json_schema_extra={"maxProperties": MAX_METADATA})
+]
 AtLeastOne = Annotated[Integer, Field(ge=1)]
 Budget = Annotated[Integer, Field(ge=-1, le=INT32_MAX)]
 

@@ -31,7 +31,7 @@ Prompt = Annotated[
     Annotated[str, Tag("<text>")]
     | Annotated[list[str], Tag("<texts>"), Field(min_length=1, max_length=MAX_PROMPTS, fail_fast=True)]
     | Annotated[Tokens, Tag("<tokens>")]
-    | Annotated[list[Tokens], Tag("<token lists>"), Field(max_length=MAX_PROMPTS, fail_fast=True)],
+    | Annotated[list[Tokens], Tag("<token lists>"), Field(min_length=1, max_length=MAX_PROMPTS, fail_fast=True)],
     Discriminator(
         _prompt_form,
         custom_error_type="prompt",

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from server import limits
 from server.schemas.json_types import Body
 from server.schemas.messages import Message
 from server.schemas.tools import MAX_TOOLS, FunctionCallChoice, LegacyFunction, Tool, ToolChoice
@@ -16,7 +17,7 @@ Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class ConversationFields(Body):
-    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=limits.MESSAGES, fail_fast=True)]
     tools: Tools | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None

@@ -6,15 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, Tag
 
+from server import limits
 from server.schemas.json_types import INT32_MAX, Body, Integer, Omissible, text_or_list
 from server.schemas.samplers import SamplerFields
 from server.schemas.structure import StructureFields
 
-MAX_STOP_STRINGS = 64
-MAX_STOP_LENGTH = 1024
-
-StopString = Annotated[str, StringConstraints(max_length=MAX_STOP_LENGTH)]
-StopStrings = Annotated[list[StopString], Field(min_length=1, max_length=MAX_STOP_STRINGS, fail_fast=True)]
+StopString = Annotated[str, StringConstraints(max_length=limits.STOP_LENGTH)]
+StopStrings = Annotated[list[StopString], Field(min_length=1, max_length=limits.STOP_STRINGS, fail_fast=True)]
 Stop = Annotated[Annotated[StopString, Tag("<text>")] | Annotated[StopStrings, Tag("<list>")], text_or_list]
 
 
@@ -30,7 +28,7 @@ class GenerationFields(SamplerFields, StructureFields):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     stop: Stop | None = None
-    n: Annotated[Integer, Field(ge=1, le=128)] | None = None
+    n: Annotated[Integer, Field(ge=1, le=limits.N)] | None = None
     user: Omissible[str] = None
 
     # llama-server's own

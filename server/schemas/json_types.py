@@ -28,7 +28,7 @@ def _integral(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _not_null(value: Any) -> Any:
+def not_null(value: Any) -> Any:
     if value is None:
         raise PydanticCustomError("null", "must not be null; leave it out instead")
     return value
@@ -42,7 +42,7 @@ Integer = Annotated[int, BeforeValidator(_integral)]
 Number = Annotated[float, Field(ge=-FLOAT32_MAX, le=FLOAT32_MAX, allow_inf_nan=False)]
 """Finite in the 32 bits that llama.cpp keeps of it."""
 
-Omissible = Annotated[T | None, BeforeValidator(_not_null)]
+Omissible = Annotated[T | None, BeforeValidator(not_null)]
 """A property that may be left out, which then reads as None, but may not be null."""
 
 text_or_list = Discriminator(

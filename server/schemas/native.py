@@ -6,15 +6,16 @@ these take llama-server's. `docs/endpoints.md` tells what each field does.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, Tag
 from pydantic_core import PydanticCustomError
 
+from server import limits
 from server.schemas.conversation import ConversationFields
-from server.schemas.generation import MAX_STOP_STRINGS, StopString
+from server.schemas.generation import StopString
 from server.schemas.json_types import FLOAT32_MAX, INT32_MAX, Body, Integer, Number, text_or_list
-from server.schemas.samplers import MAX_LOGIT_BIASES, Count, SamplerFields
+from server.schemas.samplers import Count, SamplerFields
 from server.schemas.structure import StructureFields
 
 MAX_PROMPTS = 1024
@@ -24,6 +25,8 @@ INT64_MAX = 2**63 - 1
 
 MixedPrompt = str | tuple[int | str, ...]
 """A text, or a list of tokens and of texts that become tokens."""
+MixedInput = str | Annotated[list[int | str], Field(min_length=1)]
+"""The same, as it comes."""
 
 
 def _refuse(kind: str, message: str) -> PydanticCustomError:
@@ -65,8 +68,8 @@ def _bias_pairs(value: Any) -> tuple[tuple[int | str, float | bool], ...]:
         pairs = value
     else:
         raise _refuse("logit_bias", "must be a list of pairs, or an object")
-    if len(pairs) > MAX_LOGIT_BIASES:
-        raise _refuse("logit_bias", f"must be at most {MAX_LOGIT_BIASES} biases")
+    if len(pairs) > limits.LOGIT_BIASES:
+        raise _refuse("logit_bias", f"must be at most {limits.LOGIT_BIASES} biases")
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2 or not (_is_token(pair[0]) or isinstance(pair[0], str)):
             raise _refuse("logit_bias", "each entry must be a pair [token id or text, bias]")
@@ -84,9 +87,28 @@ def _as_id(key: str) -> int | str:
     return int(key) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else key
 
 
-Prompts = Annotated[tuple[MixedPrompt, ...], PlainValidator(_prompts)]
-BiasPairs = Annotated[tuple[tuple[int | str, float | bool], ...], PlainValidator(_bias_pairs)]
-StopStrings = Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS, fail_fast=True)]
+class PromptObject(Body):
+    """llama-server's form for prompts with media beside their text; here only text is taken."""
+
+    prompt_string: MixedInput
+
+
+_Bias = Number | Literal[False]
+_AnyPrompt = MixedInput | PromptObject
+_WithTokens = Annotated[list[int | str], Field(json_schema_extra={"contains": {"type": "integer"}})]
+_PromptsInput = (
+    str | _WithTokens | PromptObject | Annotated[list[_AnyPrompt], Field(min_length=1, max_length=MAX_PROMPTS)]
+)
+_BiasesInput = (
+    Annotated[dict[str, _Bias], Field(max_length=limits.LOGIT_BIASES)]
+    | Annotated[list[tuple[int | str, _Bias]], Field(max_length=limits.LOGIT_BIASES)]
+)
+# what the OpenAPI document says of them: the functions are for what pydantic couldn't explain as well
+Prompts = Annotated[tuple[MixedPrompt, ...], PlainValidator(_prompts, json_schema_input_type=_PromptsInput)]
+BiasPairs = Annotated[
+    tuple[tuple[int | str, float | bool], ...], PlainValidator(_bias_pairs, json_schema_input_type=_BiasesInput)
+]
+StopStrings = Annotated[list[StopString], Field(max_length=limits.STOP_STRINGS, fail_fast=True)]
 Stop = Annotated[Annotated[StopString, Tag("<text>")] | Annotated[StopStrings, Tag("<list>")], text_or_list]
 Limit = Annotated[Integer, Field(ge=-1, le=INT32_MAX)]
 """A number of tokens; -1: no limit."""
@@ -104,8 +126,8 @@ class NativeOptions(SamplerFields, StructureFields):
     n_predict: Limit | None = None
     max_tokens: Limit | None = None
     max_completion_tokens: Limit | None = None
-    n_cmpl: Annotated[Integer, Field(ge=1, le=128)] | None = None
-    n: Annotated[Integer, Field(ge=1, le=128)] | None = None
+    n_cmpl: Annotated[Integer, Field(ge=1, le=limits.N)] | None = None
+    n: Annotated[Integer, Field(ge=1, le=limits.N)] | None = None
     n_probs: Annotated[Integer, Field(ge=0, le=MAX_PROBS)] | None = None
     logprobs: Annotated[Integer, Field(ge=0, le=MAX_PROBS)] | None = None
     n_indent: Count | None = None
@@ -185,7 +207,7 @@ def _content(value: Any) -> MixedPrompt:
 class TokenizeRequest(Body):
     """`POST /tokenize`."""
 
-    content: Annotated[MixedPrompt, PlainValidator(_content)]
+    content: Annotated[MixedPrompt, PlainValidator(_content, json_schema_input_type=str | list[int | str])]
     add_special: bool | None = None
     parse_special: bool | None = None
     with_pieces: bool | None = None

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from backends.base import SAMPLER_NAMES, SAMPLERS
+from server import limits
 from server.schemas.json_types import INT32_MAX, Body, Integer, Number
 
 SEED_LIMIT = 9_223_372_036_854_776_000
 """The bound that OpenAI's document writes: the end of int64 as a rounded decimal."""
 LOGIT_BIAS_LIMIT = 100
-MAX_LOGIT_BIASES = 10_000
 MAX_SAMPLERS = 32
 
 _LETTERS = dict(zip("edskfypmxta", SAMPLERS, strict=True))
@@ -60,8 +60,21 @@ def _sampler_names(value: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
-LogitBias = Annotated[dict[str, Any], Field(max_length=MAX_LOGIT_BIASES), AfterValidator(_logit_bias)]
-SamplerNames = Annotated[tuple[str, ...], Field(max_length=MAX_SAMPLERS), BeforeValidator(_sampler_names)]
+Bias = Annotated[
+    Any,
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "minimum": -LOGIT_BIAS_LIMIT, "maximum": LOGIT_BIAS_LIMIT}, {"const": False}]}
+    ),
+]
+"""Checked by `_logit_bias`, all at once."""
+LogitBias = Annotated[dict[str, Bias], Field(max_length=limits.LOGIT_BIASES), AfterValidator(_logit_bias)]
+_SamplerLetters = Annotated[str, Field(max_length=MAX_SAMPLERS, pattern=f"^[{''.join(_LETTERS)}]*$")]
+_SamplerList = Annotated[list[str], Field(max_length=MAX_SAMPLERS)]
+SamplerNames = Annotated[
+    tuple[str, ...],
+    Field(max_length=MAX_SAMPLERS),
+    BeforeValidator(_sampler_names, json_schema_input_type=_SamplerLetters | _SamplerList),
+]
 SequenceBreaker = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
@@ -99,9 +112,11 @@ class SamplerFields(Body):
     dry_allowed_length: Count | None = None
     dry_penalty_last_n: Window | None = None
     dry_sequence_breakers: Annotated[list[SequenceBreaker], Field(max_length=64, fail_fast=True)] | None = None
+    """DRY: texts that end a repeat."""
     adaptive_target: Annotated[Number, Field(le=1)] | None = None
     adaptive_decay: Annotated[Number, Field(ge=0, le=0.99)] | None = None
     min_keep: Count | None = None
     ignore_eos: bool | None = None
     min_tokens: Count | None = None
     samplers: SamplerNames | None = None
+    """The chain: a list of names, or a string of their letters."""

@@ -13,7 +13,7 @@ from server.errors import APIError, invalid
 M = TypeVar("M", bound=BaseModel)
 
 _building = threading.Lock()
-"""Models are built when first used, and large bodies are validated in threads."""
+"""Large bodies are validated in threads."""
 
 _FREE_FORM = frozenset({"metadata", "logit_bias"})
 """Objects whose keys are the client's own: an error names the object."""
@@ -43,13 +43,18 @@ def validate(model: type[M], value: Any) -> M:
     """Raises a 400 that names the first field at fault."""
     if not isinstance(value, dict):
         raise invalid("The body must be a JSON object.", None, "invalid_type")
-    if not model.__pydantic_complete__:
-        with _building:
-            model.model_rebuild()
+    build(model)
     try:
         return model.model_validate(value)
     except ValidationError as error:
         raise _explain(error.errors(include_url=False)[0], value) from None
+
+
+def build(model: type[BaseModel]) -> None:
+    """Models are built when they are first used, not when the server starts."""
+    if not model.__pydantic_complete__:
+        with _building:
+            model.model_rebuild()
 
 
 def _explain(error: ErrorDetails, body: Any) -> APIError:
