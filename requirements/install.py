@@ -1,6 +1,7 @@
 """Install locked requirements into the virtual environment that runs this, showing how far a compile has come.
 
     .venv/bin/python requirements/install.py runtime [test] [lint]
+    .venv/bin/python requirements/install.py --dependencies-only runtime    # not Paddock itself: for an image's layers
 
 Called by requirements/setup.sh. llama-cpp-python comes as source: pip compiles it once and keeps the wheel in its
 cache, whatever the CMAKE_ARGS. So a build with CMAKE_ARGS of the user's own (CUDA, Vulkan …) bypasses the cache, and
@@ -23,6 +24,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BINDING = "llama-cpp-python"
+DEPENDENCIES_ONLY = "--dependencies-only"
 VARIANT = Path(sys.prefix) / "paddock-cmake-args"
 LEAN = ["-DLLAVA_BUILD=OFF", f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={HERE / 'llama_cpp.cmake'}"]
 """Build nothing that Paddock doesn't use: no multimodal tools, no llama.cpp "common" library."""
@@ -32,14 +34,15 @@ STEP = re.compile(r"^\s*\[\s*(\d+)(?:/(\d+)|%)\]")
 
 
 def main() -> int:
-    groups = sys.argv[1:]
+    groups = [argument for argument in sys.argv[1:] if argument != DEPENDENCIES_ONLY]
     try:
         if "runtime" in groups:
             _upgrade_pip()
             _install_binding()
         for group in groups:
-            _pip("install", "--quiet", "--require-hashes", "--requirement", str(HERE / f"{group}.txt"))
-        if "runtime" in groups:
+            # Without a look at what they require: the locks hold all of it, and one requirement is overridden there.
+            _pip("install", "--quiet", "--no-deps", "--require-hashes", "--requirement", str(HERE / f"{group}.txt"))
+        if "runtime" in groups and DEPENDENCIES_ONLY not in sys.argv:
             _pip("install", "--quiet", "--no-deps", "--editable", str(HERE.parent))
     except subprocess.CalledProcessError as error:
         print(f"Installing failed: {shlex.join(error.cmd[3:])} (above is why).", file=sys.stderr)

@@ -3,3 +3,11 @@
 # the compile. The binding's CMakeLists.txt forces it on in the cache; a normal variable set later hides that one.
 # CMake includes this file right after llama.cpp's project(), through CMAKE_PROJECT_llama.cpp_INCLUDE.
 set(LLAMA_BUILD_COMMON OFF)
+
+# Images are built with GGML_BACKEND_DL: the kernels for each generation of processors, and those for GPUs, are libraries
+# of their own, loaded when the process knows where it runs. The binding's CMakeLists.txt doesn't know their names, so
+# llama.cpp's own rules install them: send them to where the other libraries are, and let them find those there.
+if(GGML_BACKEND_DL)
+    set(CMAKE_INSTALL_BINDIR llama_cpp/lib)
+    set(CMAKE_INSTALL_RPATH "$ORIGIN")
+endif()
