@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,8 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from backends.base import BackendError, ContextLengthExceeded, EngineUnavailable, InvalidRequest
+from backends.base import BackendError, ContextLengthExceeded, EngineUnavailable, InvalidGrammar, InvalidRequest
 from server.connection import DeadlineExceeded
+from server.request_record import current
+from server.schemas.error_response import Error, ErrorResponse
 
 log = logging.getLogger("paddock.errors")
 
@@ -43,12 +45,17 @@ class APIError(Exception):
         self.code = code
         self.headers = dict(headers or {})
 
-    def body(self) -> dict[str, Any]:
+    def note(self) -> None:
+        """For the log's line of the request that this code runs for."""
+        if (record := current()) is not None:
+            record.error = self.code or self.kind
+
+    def body(self) -> ErrorResponse:
         """The JSON object of a response or of a stream's `error` event."""
-        error = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}
-        return {"error": error}
+        return ErrorResponse(Error(self.message, self.kind, self.param, self.code))
 
     def response(self) -> Response:
+        self.note()
         return Response(
             msgspec.json.encode(self.body()),
             status_code=self.status,
@@ -67,9 +74,13 @@ def unsupported(message: str, param: str) -> APIError:
     return APIError(message, param=param, code="unsupported_parameter")
 
 
-def unknown_model(model: str, known: Iterable[str]) -> APIError:
-    names = ", ".join(f"'{name}'" for name in known)
-    message = f"The model '{model[:200]}' does not exist. This server has: {names}."
+def unknown_model(model: str | None, known: Sequence[str]) -> APIError:
+    """404: `known` are those that the client may know of. None: the one that is here, of which it may not."""
+    if model is None:
+        message = "Your API key may use none of this server's models."
+    else:
+        names = ", ".join(f"'{name}'" for name in known)
+        message = f"The model '{model[:200]}' does not exist." + (f" This server has: {names}." if names else "")
     return APIError(message, status=404, param="model", code="model_not_found")
 
 
@@ -89,6 +100,13 @@ def unavailable(message: str) -> APIError:
     return APIError(message, status=503, kind="service_unavailable", code="unavailable", headers=headers)
 
 
+def queue_full(retry_after: int) -> APIError:
+    """429: more waits already than may wait; in `retry_after` seconds it may be otherwise."""
+    message = "The server is overloaded: too many requests are waiting already. Try again later."
+    headers = {"Retry-After": str(retry_after)}
+    return APIError(message, status=429, kind=SERVER_ERROR, code="queue_full", headers=headers)
+
+
 def as_api_error(error: BaseException) -> APIError:
     """What the client is told about any exception. Internals stay in the log."""
     match error:
@@ -96,6 +114,8 @@ def as_api_error(error: BaseException) -> APIError:
             return error
         case ContextLengthExceeded():
             return APIError(str(error), code="context_length_exceeded")
+        case InvalidGrammar():
+            return APIError(str(error), param=error.field, code="invalid_value")
         case InvalidRequest():
             return APIError(str(error))
         case EngineUnavailable():
@@ -125,13 +145,12 @@ async def _answer(request: Request, error: Exception) -> Response:
     elif isinstance(error, HTTPException) and error.status_code == 405:
         answer.message = f"{request.url.path} does not take {request.method}; it takes {answer.headers.get('Allow')}."
     elif answer.status >= 500 and not isinstance(error, (APIError, EngineUnavailable)):
-        log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+        log.error("%s", answer.message, exc_info=error)
     return answer.response()
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    """Starlette raises it again behind this answer, so the HTTP server logs where it came from."""
-    log.error("%s %s failed unexpectedly", request.method, request.url.path)
+    """Starlette raises it again behind this answer, and so it is logged."""
     return as_api_error(error).response()
 
 

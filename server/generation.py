@@ -16,11 +16,13 @@ from backends.base import (
     BackendError,
     FinishReason,
     GenerateRequest,
+    InvalidGrammar,
     PromptProgress,
     TokenChunk,
     TokenLogprob,
 )
-from server.text.detokenizer import Detokenizer
+from server.request_record import current
+from server.text.detokenizer import Detokenizer, detokenize
 from server.text.stop import StopMatcher, StopStrings
 from server.timings import Timings
 
@@ -74,11 +76,13 @@ class Generation:
         stop: Sequence[str] = (),
         special: bool = False,
         instead: Mapping[int, str] | None = None,
+        grammar_field: str | None = None,
     ) -> None:
         """`special` renders control tokens as text. `instead`: what to render these tokens as, where that is not the
-        text of their bytes."""
+        text of their bytes. `grammar_field`: what the client calls the request's grammar."""
         self._backend = backend
-        self._request = request
+        self.request = request
+        self._grammar_field = grammar_field
         strings = StopStrings(stop)
         info = backend.tokenizer.info
         self._open = {
@@ -87,6 +91,23 @@ class Generation:
         }
         self.usage = Usage(len(request.prompt), rejected_prediction_tokens=request.n * len(request.prediction))
         self.timings = Timings()
+        self.finish_reasons: dict[int, str] = {}
+        """Why each choice that has ended did; whoever reads more into its text than this may say it better."""
+
+    @property
+    def tokens_used(self) -> int:
+        """So far, the prompt's included."""
+        return self.usage.prompt_tokens + self.usage.completion_tokens
+
+    @property
+    def tokens_allowed(self) -> int:
+        """What `tokens_used` is at most at the end."""
+        return self.usage.prompt_tokens + self.request.n * self.request.max_tokens
+
+    @property
+    def prompt(self) -> str:
+        """As text, markup included."""
+        return detokenize(self._backend.tokenizer.info, self.request.prompt, special=True)
 
     async def events(self) -> AsyncGenerator[TextDelta | PromptProgress, None]:
         """Run it. Close the iterator (`contextlib.aclosing`) to cancel what is left at once.
@@ -94,22 +115,29 @@ class Generation:
         Raises BackendError or a subclass of it.
         """
         self.timings.start()
-        async with aclosing(self._backend.generate(self._request)) as source:
-            async for event in source:
-                if isinstance(event, PromptProgress):
-                    self._count_prompt(event)
-                    yield event
-                elif (delta := self._take(event)) is not None:
-                    yield delta
-                if not self._open:
-                    return
+        if (record := current()) is not None:
+            record.generations.append(self)
+        try:
+            async with aclosing(self._backend.generate(self.request)) as source:
+                async for event in source:
+                    if isinstance(event, PromptProgress):
+                        self._count_prompt(event)
+                        yield event
+                    elif (delta := self._take(event)) is not None:
+                        yield delta
+                    if not self._open:
+                        return
+        except InvalidGrammar as error:
+            error.field = self._grammar_field
+            raise
         if self._open:
             raise BackendError("the engine ended the request before it was complete")
 
     def end(self, index: int) -> None:
         """Stop a choice, for a reason of the caller's own. Deltas of it that were there already may still come."""
         if self._open.pop(index, None) is not None:
-            self._backend.cancel(self._request.id, index)
+            self.finish_reasons[index] = "stop"
+            self._backend.cancel(self.request.id, index)
 
     def _count(self, chunk: TokenChunk, used: int) -> None:
         """So many of the chunk's tokens are part of the choice; none after a stop string."""
@@ -136,8 +164,9 @@ class Generation:
         self._count(chunk, choice.count - before)
         if delta.finish_reason is not None:
             del self._open[chunk.index]
+            self.finish_reasons[chunk.index] = delta.finish_reason
             if delta.stop_string is not None:
-                self._backend.cancel(self._request.id, chunk.index)
+                self._backend.cancel(self.request.id, chunk.index)
         elif not delta.text:
             return None
         return delta

@@ -11,7 +11,7 @@ import pytest
 from starlette.routing import BaseRoute, Mount, Route
 
 from server.app import create_app
-from server.config_sources import load_settings
+from server.config.sources import load_settings
 from server.state import AppState
 
 ROOT = Path(__file__).parents[1]

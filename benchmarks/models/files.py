@@ -69,6 +69,7 @@ def write_model(path: Path, name: str, shape: Shape, vocabulary: Vocabulary | No
 def quantize(original: Path, path: Path, quantization: str) -> None:
     """llama.cpp's own quantization, as `llama-quantize` does it."""
     library.start()
+    library.load_backends()
     params = C.llama_model_quantize_default_params()
     params.ftype = FILE_TYPES[quantization]
     unfinished = path.with_suffix(".part")

@@ -24,7 +24,7 @@ from server.sampling import sampling_params
 from server.schemas.native import NativeOptions
 from server.schemas.usage import progress_of
 from server.state import AppState
-from server.structured.content import completion_grammar
+from server.structured.content import completion_grammar, structure_field
 from server.text.detokenizer import detokenize
 
 
@@ -111,7 +111,7 @@ async def prepare(state: AppState, backend: Backend, body: NativeOptions, prompt
         run.prompts.append(
             _Prompt(
                 tokens,
-                Generation(backend, request, stop=body.stop_strings),
+                Generation(backend, request, stop=body.stop_strings, grammar_field=structure_field(body)),
                 [_Choice(number * n + i, limit) for i, limit in enumerate(limits)],
                 clipped=wanted is None or wanted > request.max_tokens,
             )

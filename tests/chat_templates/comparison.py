@@ -53,9 +53,9 @@ class _Recorded(ChatTemplate):
 
     given: dict[str, Any]
 
-    def _run(self, context: dict[str, Any]) -> str:
+    def _run(self, context: dict[str, Any], end: float | None = None) -> str:
         self.given = context
-        return super()._run(context)
+        return super()._run(context, end)
 
 
 def compare(name: str, source: str) -> Comparison:

@@ -9,13 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 from openai import AsyncOpenAI, OpenAI
 
-READY = re.compile(r"ready: .* at (http://\S+)")
+READY = re.compile(r'ready: .* at (https?://[^\s"]+)')
 START_SECONDS = 60
 """What the README promises for the first token is promised here for readiness too."""
 
@@ -60,22 +61,32 @@ class Server:
             time.sleep(0.1)
         raise AssertionError("the server is still busy")
 
+    @property
+    def engine_pid(self) -> int | None:
+        """Its engine process, as long as there is one."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        for child in children.read_text().split():
+            with suppress(OSError):
+                if b"engine" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    return int(child)
+        return None
+
     def stop(self) -> int:
         """End it as an operator would; the exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=60)
 
 
-def spawn(*flags: str) -> subprocess.Popen[str]:
+def spawn(*flags: str, module: str = "server") -> subprocess.Popen[str]:
     """Start `paddock serve` with one compute thread, so that tests don't depend on idle cores."""
-    command = [sys.executable, "-m", "server", "serve", "--port", "0", "--threads", "1", *flags]
+    command = [sys.executable, "-m", module, "serve", "--port", "0", "--threads", "1", *flags]
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 
 @contextmanager
-def serving(*flags: str) -> Iterator[Server]:
+def serving(*flags: str, module: str = "server") -> Iterator[Server]:
     """A server that is ready, and is stopped in good order at the end."""
-    server = Server(spawn(*flags))
+    server = Server(spawn(*flags, module=module))
     ready = threading.Event()
 
     def read() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any
 
 from backends.base import (
     EngineStats,
@@ -84,6 +85,7 @@ class ScriptedBackend:
         self.tokenizer = ByteTokenizer()
         self.stats = EngineStats()
         self.ready = True
+        self.ended = 0
         self.requests: list[GenerateRequest] = []
         self.cancelled: list[str] = []
         self.delay = 0.0
@@ -165,7 +167,8 @@ class ScriptedBackend:
         )
 
 
-def scripted_state(script: Script = lambda index: "hello") -> tuple[AppState, ScriptedBackend]:
+def scripted_state(script: Script = lambda index: "hello", **settings: Any) -> tuple[AppState, ScriptedBackend]:
+    """`settings` are further ones of `AppState`."""
     backend = ScriptedBackend(script)
     template = ChatTemplate(TEMPLATE, special_tokens(INFO))
-    return AppState(model_names=["m", "org/m:q4"], backend=backend, chat_template=template), backend
+    return AppState(model_names=["m", "org/m:q4"], backend=backend, chat_template=template, **settings), backend

@@ -328,6 +328,16 @@ async def test_what_templates_are_told_of_a_tool() -> None:
     assert told[1]["function"]["parameters"]["properties"] == {"input": {"type": "string", "pattern": "a+"}}
 
 
+async def test_custom_tools_with_a_grammar() -> None:
+    """The template tells of it; what the answer is held to is JSON."""
+    state, backend = talking("never")
+    tool = lark("c", 'start: "a\\n"')
+    assert (await chat(state, tools=[tool], tool_choice="required")).status_code == 200
+    assert r'start : "a\\n"' in (backend.requests[0].grammar or "")
+    told = json.loads(prompt_of(backend).split("<tool_call>")[0])[0]["function"]["parameters"]["properties"]["input"]
+    assert told["description"].endswith(':\nstart: "a\\n"')
+
+
 def function(name: str, **more: Any) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name, **more}}
 
@@ -337,7 +347,11 @@ def allowed(*tools: Any, mode: str = "auto") -> dict[str, Any]:
 
 
 BACKWARDS = {"name": "c", "format": {"type": "grammar", "grammar": {"syntax": "regex", "definition": "(?<=a)b"}}}
-LARK = {"name": "c", "format": {"type": "grammar", "grammar": {"syntax": "lark", "definition": 'start: "a"'}}}
+
+
+def lark(name: str, definition: str) -> dict[str, Any]:
+    grammar = {"syntax": "lark", "definition": definition}
+    return {"type": "custom", "custom": {"name": name, "format": {"type": "grammar", "grammar": grammar}}}
 
 
 @pytest.mark.parametrize(
@@ -365,7 +379,8 @@ LARK = {"name": "c", "format": {"type": "grammar", "grammar": {"syntax": "lark",
         ({"tools": [function("")]}, "tools[0].function.name"),
         ({"tools": [function("x" * 65)]}, "tools[0].function.name"),
         ({"tools": [{"type": "custom", "custom": {"name": "ü"}}]}, "tools[0].custom.name"),
-        ({"tools": [{"type": "custom", "custom": LARK}]}, "tools[0].custom.format.grammar.syntax"),
+        ({"tools": [lark("c", "start: nowhere")]}, "tools[0].custom.format.grammar.definition"),
+        ({"tools": [lark(f"c{n}", 'start: "a" //' + "x" * 40_000) for n in range(2)]}, "tools"),
         ({"tools": [function(f"f{n}") for n in range(1025)]}, "tools"),
         ({"tools": [function("f", parameters={"x": "y" * 300_000})]}, "tools[0].function.parameters"),
         ({"tools": [function("f", parameters={"properties": 5})]}, "tools[0].function.parameters.properties"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from openai.types import Model
 
+from server.limits import Limits
 from tests.server.routes.client import call, chat, error
 from tests.server.scripted import N_CTX, scripted_state
 
@@ -59,7 +60,7 @@ async def test_wrong_method() -> None:
 
 async def test_encoding_size_and_syntax() -> None:
     state, _ = scripted_state()
-    state.max_body_bytes = 100
+    state.limits = Limits(body_bytes=100)
     for content, headers, status in (
         (b"{}", {"content-encoding": "gzip"}, 415),
         (b" " * 101, {}, 413),
@@ -74,7 +75,7 @@ async def test_encoding_size_and_syntax() -> None:
 async def test_while_the_model_loads() -> None:
     state, backend = scripted_state()
     backend.ready = False
-    assert (await chat(state)).status_code == 503
+    assert (await chat(state)).status_code == 200, "it is the backend where requests wait for another engine"
     state.backend = None
     response = await chat(state, stream=True)
     assert (response.status_code, error(response)["code"]) == (503, "unavailable")
@@ -87,7 +88,7 @@ async def test_an_unexpected_exception_keeps_its_secrets(caplog: pytest.LogCaptu
     response = await chat(state)
     assert (response.status_code, error(response)["type"]) == (500, "server_error")
     assert "secret" not in response.text
-    # the HTTP server logs the traceback
-    assert [(record.getMessage(), record.exc_info) for record in caplog.records] == [
-        ("POST /v1/chat/completions failed unexpectedly", None)
-    ]
+    # the log's formatter leaves the exception's text out of the traceback
+    unexpected = caplog.records[0]
+    assert unexpected.getMessage() == "unexpected error"
+    assert unexpected.exc_info is not None and unexpected.exc_info[0] is RuntimeError

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from server.config_sampling import SAMPLING_FLAGS, SamplingFlag
+from server.config.sampling import SAMPLING_FLAGS, SamplingFlag
 from server.errors import APIError
 from server.schemas.chat import ChatCompletionRequest
 from server.schemas.messages import as_sent
