@@ -159,6 +159,6 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
         pytest.skip("systemd is not installed")
     unit = (ROOT / "deploy" / "paddock.service").read_text()
     there = tmp_path / "paddock.service"
-    there.write_text(unit.replace("/opt/paddock/bin/paddock", sys.executable))
+    there.write_text(unit.replace("/opt/paddock/bin/paddock", "/bin/true"))
     done = subprocess.run(["systemd-analyze", "verify", str(there)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
