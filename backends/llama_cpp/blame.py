@@ -2,7 +2,7 @@
 
 An engine may die of a request that it computes, or of none of them. So after a crash all that were in flight are sent
 again, to a new engine. If that one dies too, those that both engines had begun to compute, and that haven't got PROOF
-tokens in between, may be the cause. One that was computed alone is given up. Otherwise the next engine is sent the
+tokens in between, may be the cause. One that was alone in the engine is given up. Otherwise the next engine is sent the
 requests one at a time, each when the one before has proven harmless: so it dies of the one that is the cause, if it
 does, and that is given up.
 
@@ -93,7 +93,8 @@ class Dispatch(Generic[_C]):
         begun = [request for request in self._sent if request.begun or self.one_by_one] or list(self._sent)
         unproven = [request for request in begun if not request.proven]
         again = any(request.crashes for request in unproven)
-        alone = len(unproven) == 1 and (self.one_by_one or len(begun) == 1)
+        # An engine may also die of one that it hasn't begun yet: beside such a one nobody was alone.
+        alone = len(unproven) == 1 and (self.one_by_one or len(self._sent) == 1)
         culprit = unproven.pop() if again and alone else None
         if culprit is None:
             for request in begun:

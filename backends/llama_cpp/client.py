@@ -104,6 +104,7 @@ class LlamaCppBackend:
             raise
         self._up()
         self._supervisor = asyncio.create_task(self._supervise())
+        self._supervisor.add_done_callback(self._unsupervised)
 
     async def stop(self) -> None:
         """End the processes. What still runs fails."""
@@ -146,8 +147,8 @@ class LlamaCppBackend:
     def cancel(self, request_id: str, index: int) -> None:
         run = self._runs.get(request_id)
         if run is not None and run.goes_on(index):
-            self._tell(Cancel(request_id, index))
             run.end(index)
+            self._tell(Cancel(request_id, index if run.unfinished else None))
             if not run.unfinished:
                 self._dispatch.remove(run)
 
@@ -182,6 +183,12 @@ class LlamaCppBackend:
         return run.untaken > MAX_UNTAKEN or sum(each.untaken for each in self._runs.values()) > MAX_UNTAKEN_IN_ALL
 
     # --- the engine's lives ---
+
+    def _unsupervised(self, supervisor: asyncio.Task[None]) -> None:
+        """It never ends by itself, unless there is a mistake in it: then nobody is to wait for ever."""
+        if not supervisor.cancelled():
+            log.critical("the engine is no longer supervised", exc_info=supervisor.exception())
+            self._give_up("the engine is no longer supervised: restart the server")
 
     async def _supervise(self) -> None:
         while True:

@@ -126,8 +126,27 @@ def test_two_deaths_in_a_row_are_not_the_fault_of_those_that_were_waiting() -> N
     for _ in range(2):
         engine.step()
         engine.die()
+    assert not engine.given_up, "it may have been the other one, before it was begun"
+    engine.step()
+    engine.die()
     engine.run()
     assert engine.given_up == [first] and second.crashes == 0
+
+
+def test_what_kills_the_engine_unbegun_is_not_blamed_on_the_only_one_that_is_begun() -> None:
+    engine = Engine(1)
+    innocent, poison = Request(30), Request(30)
+    engine.dispatch.add(innocent)
+    engine.dispatch.add(poison)
+    for _ in range(2):
+        engine.step()
+        engine.die()
+    for _ in range(PROOF):
+        engine.step()
+    assert engine.waiting == deque([poison])
+    engine.die()
+    engine.run()
+    assert innocent not in engine.given_up
 
 
 def test_what_kills_the_engine_before_it_is_begun_is_found() -> None:

@@ -152,6 +152,7 @@ def test_the_unit() -> None:
     assert options["KillMode"] == "mixed"  # else systemd would end the engine under the requests that finish
     assert float(options["TimeoutStopSec"]) >= defaults.drain_delay + defaults.drain_timeout + 10
     assert options["NoNewPrivileges"] == "yes"
+    assert options["OOMPolicy"] == "continue"  # else systemd ends the service when its engine dies for memory
 
 
 def test_systemd_understands_the_unit(tmp_path: Path) -> None:
