@@ -13,7 +13,6 @@ from server.access.key_store import KeyStore
 from server.access.keys import Key
 from server.access.quota import Quota
 from server.errors import APIError
-from server.request_record import current
 
 _HINT = "Send it as the header 'Authorization: Bearer YOUR_KEY', or as 'X-Api-Key: YOUR_KEY'."
 
@@ -38,18 +37,12 @@ class Gate:
         except APIError as error:
             await error.response()(scope, receive, send)
             return
-        # reading what there is costs next to nothing; what is posted makes the server compute
-        await (self._run if scope["method"] == "POST" else self._show)(quota, scope, receive, send)
-
-    async def _show(self, quota: Quota, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = Caller(quota)
-        introduce(scope, caller)
-        await self._app(scope, receive, _telling(quota, caller, send))
-
-    async def _run(self, quota: Quota, scope: Scope, receive: Receive, send: Send) -> None:
         caller = Caller(quota)
         introduce(scope, caller)
         send = _telling(quota, caller, send)
+        if scope["method"] != "POST":  # reading what there is costs next to nothing; what is posted is computed
+            await self._app(scope, receive, send)
+            return
         try:
             quota.begin(time.monotonic())
         except APIError as error:
@@ -68,8 +61,6 @@ class Gate:
         key = self._keys.find(secret)
         if key is None:
             raise _unauthorized(f"Incorrect API key provided. {_HINT}")
-        if (record := current()) is not None:
-            record.key = key.name
         return key
 
     def _quota(self, key: Key) -> Quota:
