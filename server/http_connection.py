@@ -58,8 +58,10 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         assert isinstance(self.server_state, Connections)
         self._all = self.server_state
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._read_timer: asyncio.TimerHandle | None = None
+        """Until when the head must have come; after a refusal, until when what comes is thrown away."""
         self._write_timer: asyncio.TimerHandle | None = None
+        """When to look again whether the client takes its answer."""
         self._refused = False
         self._bodiless = 0
         """Bytes received since a request began or a piece of its body came."""
@@ -80,7 +82,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._all.idle.pop(self, None)
-        self._end_head_timer()
+        self._end_read_timer()
         self._end_write_timer()
 
     def data_received(self, data: bytes) -> None:
@@ -92,8 +94,8 @@ class Connection(HttpToolsProtocol):
             return
         if self._bodiless > MAX_HEAD:
             self._refuse(431, f"The request's head is larger than {MAX_HEAD} bytes.")
-        elif self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_overdue)
+        elif self._read_timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._read_timer = self.loop.call_later(HEAD_SECONDS, self._head_overdue)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -111,7 +113,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._end_head_timer()
+        self._end_read_timer()
         self._all.idle.pop(self, None)
         super().on_headers_complete()
         # The application has this list, and runs when all of the packet is parsed. Trailers go into another: among the
@@ -124,7 +126,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._bodiless = 0
-        self._end_head_timer()
+        self._end_read_timer()
         super().on_message_complete()
 
     # --- what the answer calls ---
@@ -139,10 +141,10 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "The request is not HTTP/1.1.")
 
-    def _end_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _end_read_timer(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
 
     def _end_write_timer(self) -> None:
         if self._write_timer is not None:
@@ -167,7 +169,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer what isn't a request yet, and close."""
-        self._end_head_timer()
+        self._end_read_timer()
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             self.transport.abort()  # in the middle of another answer
             return
@@ -175,10 +177,9 @@ class Connection(HttpToolsProtocol):
         head = [STATUS_LINE[status], *(b"%s: %s\r\n" % header for header in answer.raw_headers)]
         self.transport.write(b"".join([*head, b"connection: close\r\n\r\n", bytes(answer.body)]))
         self._refused = True
-        self._end_head_timer()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-            self._head_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+            self._read_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
         else:
             self.transport.close()
 

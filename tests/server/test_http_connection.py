@@ -194,8 +194,8 @@ async def test_a_head_that_was_refused_is_not_waited_for() -> None:
         await until(lambda: connections(server) == 1)
         (connection,) = server.server_state.connections
         assert isinstance(connection, Connection)
-        await until(lambda: connection._head_timer is not None)
-        overdue = connection._head_timer
+        await until(lambda: connection._read_timer is not None)
+        overdue = connection._read_timer
         peer.send(b"y" * (MAX_HEAD + 1))
         assert (await peer.answer())[0] == 431
         assert overdue is not None and overdue.cancelled()
