@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server.errors import APIError, unavailable
 from server.sse import MEDIA_TYPE, error_event
 
-ANSWERED_TO_THE_END = frozenset({"/livez", "/health", "/v1/health", "/metrics"})
+WATCHER_PATHS = frozenset({"/livez", "/health", "/v1/health", "/metrics"})
 """Whoever watches the server wants to see how it ends."""
 LAST_WORDS_SECONDS = 1.0
 """What clients get to take the error in that ends their request."""
@@ -85,7 +85,7 @@ class Draining:
             await self._app(scope, receive, send)
             return
         answer = _Answer(self._drain, send)
-        if self._drain.refusing and scope["path"] not in ANSWERED_TO_THE_END:
+        if self._drain.refusing and scope["path"] not in WATCHER_PATHS:
             await unavailable("The server is shutting down.").response()(scope, receive, answer.send)
             return
         with self._drain.running():

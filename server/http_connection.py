@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from server.draining import ANSWERED_TO_THE_END
+from server.draining import WATCHER_PATHS
 from server.errors import APIError, unavailable
 
 HEAD_SECONDS = 20.0
@@ -186,7 +186,7 @@ class Connection(HttpToolsProtocol):
     async def _turned_away(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The application of connections that were too many when they came, and may still be; those who watch the
         server are answered all the same."""
-        if scope["path"] in ANSWERED_TO_THE_END or len(self._all.connections) <= self._all.most:
+        if scope["path"] in WATCHER_PATHS or len(self._all.connections) <= self._all.most:
             await self.config.loaded_app(scope, receive, send)
             return
         error = unavailable("The server has too many open connections.")

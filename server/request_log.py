@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from starlette.types import Scope
 
-from server.draining import ANSWERED_TO_THE_END as WATCHERS
+from server.draining import WATCHER_PATHS
 from server.request_record import RequestRecord
 
 log = logging.getLogger("paddock.requests")
@@ -25,7 +25,7 @@ def log_request(record: RequestRecord, scope: Scope, *, prompts: bool) -> None:
     """
     broken_off = record.error is not None and record.status < 400
     level = logging.WARNING if broken_off or record.status >= 500 else logging.INFO
-    if scope["path"] in WATCHERS:
+    if scope["path"] in WATCHER_PATHS:
         level = logging.DEBUG
     if log.isEnabledFor(level):
         log.log(level, "%(method)s %(path)s %(status)d", _fields(record, scope, prompts=prompts))

@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode, format_trace_id, set_span_in_context
 from starlette.types import Scope
 
-from server.draining import ANSWERED_TO_THE_END as WATCHERS
+from server.draining import WATCHER_PATHS
 from server.generation import Generation
 from server.request_record import RequestRecord
 from server.version import __version__
@@ -48,7 +48,7 @@ class Spans:
 
     def begin(self, record: RequestRecord, scope: Scope) -> None:
         """As a part of the client's own trace, if its `traceparent` names one. Who watches the server isn't traced."""
-        if scope["path"] in WATCHERS:
+        if scope["path"] in WATCHER_PATHS:
             return
         parent = propagate.extract(scope["headers"], getter=_ASGI_HEADERS)
         span = self._tracer.start_span(scope["method"], parent, SpanKind.SERVER)
