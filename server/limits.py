@@ -1,4 +1,5 @@
-"""What a request may be at most. Settings lower these bounds; those below are what the server is known to bear."""
+"""What a request may be at most, unless settings say otherwise: they may lower these bounds, which the server is known
+to bear, and raise those of the body and of messages, which only cost memory and time."""
 
 from __future__ import annotations
 

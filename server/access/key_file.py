@@ -106,4 +106,5 @@ def _key(entry: _Entry, number: int) -> Key:
 
 
 _FORMS = {".toml": tomllib.loads, ".json": json.loads}
-"""json.loads raises ValueError as tomllib does; neither repeats what it has read."""
+"""json.loads raises ValueError as tomllib does. Neither repeats values, where keys stand; tomllib may name a table or a
+field that is there twice."""

@@ -1,4 +1,4 @@
-"""What a request may be. A setting may lower the bounds that the server is known to bear (`server/limits.py`)."""
+"""What a request may be: `server/limits.py` says what a setting may do to a bound."""
 
 from __future__ import annotations
 
