@@ -70,7 +70,7 @@ class Connection(HttpToolsProtocol):
 
     # --- what asyncio calls ---
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         super().connection_made(transport)
         if not self._all.make_room(self):
             self.app = self._turned_away

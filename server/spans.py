@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry import propagate
@@ -188,7 +187,7 @@ class _ASGIHeaders(Getter[_Headers]):
         wanted = key.lower().encode()
         return [value.decode("latin-1") for name, value in carrier if name == wanted] or None
 
-    def keys(self, carrier: _Headers) -> Sequence[str]:  # type: ignore[override]
+    def keys(self, carrier: _Headers) -> list[str]:
         return [name.decode("latin-1") for name, _ in carrier]
 
 

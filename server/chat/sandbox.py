@@ -172,11 +172,11 @@ class _Watching(NodeTransformer):
         node.iter = _through("watched", node.iter)
         return node
 
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802  # the same
         self.generic_visit(node)
         return _through("joined", *node.nodes)
 
-    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802  # the same
         self.generic_visit(node)
         return _through("measured", node) if isinstance(node.arg, nodes.Slice) else node
 

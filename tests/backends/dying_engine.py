@@ -24,5 +24,5 @@ def decode(context: Context, spans: list[Span]) -> int:
 
 
 if __name__ == "__main__":
-    Context.decode = decode  # type: ignore[assignment, method-assign]
+    Context.decode = decode  # type: ignore[assignment, method-assign]  # what this process is for
     engine_process.main()

@@ -26,7 +26,7 @@ def start(state: AppState, taken: int | None = None, **fields: Any) -> tuple[Cli
         if taken is not None and len(client.sent) > taken:
             await asyncio.Event().wait()
 
-    return client, asyncio.ensure_future(create_app(state)(client.scope, client.receive, send))  # type: ignore[arg-type]
+    return client, asyncio.ensure_future(create_app(state)(client.scope, client.receive, send))  # type: ignore[arg-type]  # as dicts
 
 
 def answer(client: Client) -> tuple[int, bytes]:

@@ -52,7 +52,7 @@ class TaggedFormat(Format):
 
     def write_bare_calls(self, grammar: Grammar, tools: Sequence[Tool], *, many: bool) -> BareCalls:
         """The same for grammars. Formats that have a `bare` character define it."""
-        raise NotImplementedError
+        raise NotImplementedError("this format has no calls without an opener")
 
     def read_message(self, reading: Reading) -> Steps[None]:
         reader, out, thinking = reading.reader, reading.out, reading.thinking
