@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from server.errors import unavailable
+from server.schemas.native_response import Health
 from server.state import state_of
 
 
@@ -17,11 +19,15 @@ async def health(request: Request) -> Response:
         raise unavailable("The server is shutting down.")
     if not state.loaded().ready:
         raise unavailable("The engine is restarting.")
-    return JSONResponse({"status": "ok"})
+    return _ok()
 
 
 async def livez(request: Request) -> Response:
-    return JSONResponse({"status": "ok"})
+    return _ok()
+
+
+def _ok() -> Response:
+    return Response(msgspec.json.encode(Health()), media_type="application/json")
 
 
 routes = [Route("/health", health), Route("/v1/health", health), Route("/livez", livez)]
