@@ -23,7 +23,7 @@ class Certificate:
     def __init__(self, certificate: Path, key: Path) -> None:
         """PEM files; the certificate's may hold its chain. Raises CertificateError."""
         self._files = (certificate, key)
-        self._stamp = self._now()
+        self._stamp = self._modified()
         self._looked = time.monotonic()
         self._current = self._load()
         self.context = self._load()
@@ -44,7 +44,7 @@ class Certificate:
             raise CertificateError(f"cannot read {missing}: {error.strerror}") from None
         return context
 
-    def _now(self) -> list[int]:
+    def _modified(self) -> list[int]:
         try:
             return [file.stat().st_mtime_ns for file in self._files]
         except OSError:
@@ -58,7 +58,7 @@ class Certificate:
         connection.context = self._current
 
     def _refresh(self) -> None:
-        stamp = self._now()
+        stamp = self._modified()
         if stamp == self._stamp:
             return
         self._stamp = stamp
