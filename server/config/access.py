@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from server.access.keys import hashed
 
-from .setting import flag
+from .setting import Setting, flag
 
 GROUP = "Access"
 
@@ -20,6 +20,21 @@ def _hashes(text: str) -> tuple[str, ...]:
     if not keys:
         raise ValueError(text)
     return tuple(hashed(key) for key in keys)
+
+
+def _key_flag(name: str, text: str) -> Setting:
+    return flag(
+        name,
+        GROUP,
+        text,
+        metavar="KEY",
+        parse=_hashes,
+        separator=",",
+        repeatable=True,
+        secret=True,
+        expects="keys of visible ASCII characters, separated by commas",
+        default_text="none",
+    )
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -33,34 +48,15 @@ def _origins(text: str) -> tuple[str, ...]:
 class AccessSettings:
     api_key: Annotated[
         tuple[str, ...],
-        flag(
+        _key_flag(
             "--api-key",
-            GROUP,
             "clients need this key, or one of several, separated by commas. Other users of the machine can see it: "
             "rather use the environment or a file",
-            metavar="KEY",
-            parse=_hashes,
-            separator=",",
-            repeatable=True,
-            secret=True,
-            expects="keys of visible ASCII characters, separated by commas",
-            default_text="none",
         ),
     ] = ()
     admin_key: Annotated[
         tuple[str, ...],
-        flag(
-            "--admin-key",
-            GROUP,
-            "the same, for a key that may also read /metrics and /slots",
-            metavar="KEY",
-            parse=_hashes,
-            separator=",",
-            repeatable=True,
-            secret=True,
-            expects="keys of visible ASCII characters, separated by commas",
-            default_text="none",
-        ),
+        _key_flag("--admin-key", "the same, for a key that may also read /metrics and /slots"),
     ] = ()
     api_key_file: Annotated[
         str | None,
