@@ -1,9 +1,8 @@
-"""Who is let in, what each key may do, and what is told of its limits: on the application itself."""
+"""Who is let in, and what each key may do: on the application itself."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -11,45 +10,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from backends.base import EngineUnavailable
-from server.access.caller import Caller
-from server.access.key_store import KeyStore
-from server.access.keys import Key, hashed
-from server.access.quota import Spending
+from server.access.keys import hashed
 from server.app import create_admin_app, create_app
-from server.state import AppState
-from tests.server.routes.client import call, chunks, error
-from tests.server.scripted import ScriptedBackend, scripted_state
-
-SECRET = "sk-do-not-repeat-me"
-BODY = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-CHAT = "/v1/chat/completions"
-
-
-def bearer(secret: str = SECRET) -> dict[str, str]:
-    return {"Authorization": f"Bearer {secret}"}
-
-
-def guarded(**rights: Any) -> tuple[AppState, ScriptedBackend]:
-    """A server with one key."""
-    state, backend = scripted_state()
-    state.keys = KeyStore([Key(name="tests", sha256=hashed(SECRET), **rights)])
-    return state, backend
-
-
-class Client:
-    """Several requests to one application."""
-
-    def __init__(self, state: AppState) -> None:
-        self._transport = httpx.ASGITransport(create_app(state), raise_app_exceptions=False)
-
-    async def __call__(self, method: str = "POST", path: str = CHAT, **request: Any) -> httpx.Response:
-        if method == "POST":
-            request.setdefault("json", BODY)
-        request.setdefault("headers", bearer())
-        async with httpx.AsyncClient(transport=self._transport, base_url="http://test") as client:
-            return await client.request(method, path, **request)
-
+from tests.server.access.gate_client import BODY, CHAT, SECRET, Client, bearer, guarded
+from tests.server.routes.client import call, error
+from tests.server.scripted import scripted_state
 
 PATHS = [
     ("POST", CHAT),
@@ -280,142 +245,6 @@ async def test_a_model_that_is_not_named_must_be_the_key_s_too(
         assert answer.status_code == status
         if status == 404:  # without the name of what is here
             assert error(answer)["message"] == "Your API key may use none of this server's models."
-
-
-async def test_requests_per_minute() -> None:
-    state, backend = guarded(requests_per_minute=2)
-    client = Client(state)
-    first, second, third = [await client() for _ in range(3)]
-    assert first.headers["x-ratelimit-limit-requests"] == "2"
-    assert [r.headers["x-ratelimit-remaining-requests"] for r in (first, second, third)] == ["1", "0", "0"]
-    assert (third.status_code, error(third)["code"], error(third)["type"]) == (429, "rate_limit_exceeded", "requests")
-    assert 1 <= int(third.headers["retry-after"]) <= 30
-    assert "x-ratelimit-limit-tokens" not in third.headers
-    assert len(backend.requests) == 2
-    # what costs nothing is not counted, and tells where the key stands
-    models = await client("GET", "/v1/models")
-    assert (models.status_code, models.headers["x-ratelimit-remaining-requests"]) == (200, "0")
-
-
-async def test_streams_and_errors_tell_the_limits_too() -> None:
-    state, _ = guarded(requests_per_minute=10, tokens_per_minute=1000)
-    client = Client(state)
-    stream = await client(json=BODY | {"stream": True, "max_tokens": 3})
-    assert chunks(stream)
-    assert stream.headers["x-ratelimit-remaining-requests"] == "9"
-    assert stream.headers["x-ratelimit-reset-requests"].endswith("s")
-    assert stream.headers["x-ratelimit-limit-tokens"] == "1000"
-    wrong = await client(json={"model": "m"})
-    assert (wrong.status_code, wrong.headers["x-ratelimit-remaining-requests"]) == (400, "8")
-
-
-def remaining(response: httpx.Response) -> int:
-    return int(response.headers["x-ratelimit-remaining-tokens"])
-
-
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(
-    ("path", "body", "prompt"),
-    [
-        (CHAT, BODY, 9),
-        ("/v1/completions", {"model": "m", "prompt": ["hi", "ho"]}, 6),
-        ("/completion", {"prompt": "hi", "n_predict": 40}, 3),
-    ],
-)
-async def test_tokens_are_reserved_and_settled(path: str, body: dict[str, Any], prompt: int, stream: bool) -> None:
-    """Each says "hello", which is five tokens."""
-    state, _ = guarded(tokens_per_minute=100_000)
-    client = Client(state)
-    n = len(body["prompt"]) if isinstance(body.get("prompt"), list) else 1
-    limit = body.get("n_predict", 40)
-    answer = await client(
-        path=path, json=body | {"stream": stream} | ({} if "n_predict" in body else {"max_tokens": 40})
-    )
-    assert answer.status_code == 200
-    at_start = 100_000 - prompt - n * limit
-    # a stream's headers go before its tokens; up to 50 tokens flow in within the time that this takes
-    assert at_start <= remaining(answer) <= at_start + 50 + 5 * n
-    left = remaining(await client("GET", "/v1/models"))
-    assert 100_000 - prompt - 5 * n <= left
-
-
-async def test_a_prompt_is_let_go_with_its_answer() -> None:
-    """A connection keeps its last request's scope, and so its caller, for as long as it is open."""
-    state, _ = guarded(tokens_per_minute=1000)
-    callers: list[Caller] = []
-    reserve = Caller.reserve
-
-    def noted(self: Caller, parts: Sequence[Spending], *, bounded: bool) -> None:
-        callers.append(self)
-        reserve(self, parts, bounded=bounded)
-        assert self._reservation is not None
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Caller, "reserve", noted)
-        assert (await Client(state)()).status_code == 200
-    assert [caller._reservation for caller in callers] == [None]
-
-
-async def test_tokens_per_minute() -> None:
-    state, backend = guarded(tokens_per_minute=50)
-    client = Client(state)
-    assert (await client(json=BODY | {"max_tokens": 30})).status_code == 200
-    refused = await client(json=BODY | {"max_tokens": 30})
-    assert (refused.status_code, error(refused)["type"], error(refused)["code"]) == (
-        429,
-        "tokens",
-        "rate_limit_exceeded",
-    )
-    assert "retry-after-ms" in refused.headers
-    never = await client(json=BODY | {"max_tokens": 45})
-    assert never.status_code == 429
-    assert error(never)["message"].startswith("Request too large")
-    assert never.headers["x-should-retry"] == "false"
-    assert len(backend.requests) == 1
-
-
-async def test_what_the_server_turns_away_takes_no_tokens() -> None:
-    state, backend = guarded(tokens_per_minute=1000)
-    backend.fail_after, backend.failure = 0, EngineUnavailable("restarting")
-    client = Client(state)
-    for _ in range(50):
-        assert (await client(json=BODY | {"max_tokens": 50})).status_code == 503
-    backend.fail_after = None
-    assert (await client(json=BODY | {"max_tokens": 50})).status_code == 200
-
-
-async def test_a_stream_beyond_the_limit_is_a_status_of_its_own() -> None:
-    state, _ = guarded(tokens_per_minute=20)
-    refused = await Client(state)(json=BODY | {"max_tokens": 50, "stream": True})
-    assert (refused.status_code, error(refused)["type"]) == (429, "tokens")
-
-
-async def test_concurrency() -> None:
-    state, backend = guarded(concurrency=1)
-    backend.delay = 0.2
-    client = Client(state)
-    running = asyncio.create_task(client())
-    await asyncio.sleep(0.05)
-    refused = await client()
-    assert (refused.status_code, error(refused)["code"], refused.headers["retry-after"]) == (
-        429,
-        "rate_limit_exceeded",
-        "1",
-    )
-    assert (await running).status_code == 200
-    assert (await client()).status_code == 200
-
-
-async def test_a_client_that_goes_away_frees_its_place() -> None:
-    state, backend = guarded(concurrency=1, tokens_per_minute=1000)
-    backend.delay = 5
-    client = Client(state)
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(client(json=BODY | {"max_tokens": 50}), 0.1)
-    backend.delay = 0
-    response = await client()
-    assert response.status_code == 200
-    assert remaining(response) > 900
 
 
 async def test_a_revoked_key_s_request_goes_on() -> None:
