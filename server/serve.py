@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
-import signal
 import socket
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -50,8 +49,6 @@ def serve(settings: Settings) -> int:
         access = Access.of(settings)
     except (KeyFileError, CertificateError) as error:
         raise StartError(str(error)) from None
-    # As Ctrl-C does it: an end in good order, until the event loop heeds signals itself.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Before the model is loaded: a taken port is known at once, and probes get their 503 while it loads.
     with _listen(settings.host, settings.port) as listener, _listen_apart(settings) as admin_listener:
         url = _url(listener, "http" if access.certificate is None else "https")

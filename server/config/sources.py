@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import math
 import os
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
+
+from server.command_line import UsageError, suggestion
 
 from .setting import Setting
 from .settings import GROUPS, SETTINGS, Settings
@@ -47,38 +48,23 @@ NOT_OURS = {
 """Flags of llama-server that Paddock has no use for, and why."""
 
 
-class UsageError(Exception):
-    """The command line, environment or file is wrong; the message is one line."""
-
-
-def load_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of `paddock serve ARGUMENTS`. Raises UsageError; `--help` prints and raises SystemExit(0)."""
-    parser = serve_parser()
-    _check_flags(arguments, parser)
-    namespace, unexpected = parser.parse_known_args(arguments)
-    if unexpected:
-        raise UsageError(f"unexpected argument {unexpected[0]}")
-    given = vars(namespace)
-    positional = given.pop("MODEL", None)
-    config = given.pop("config", None) or environment.get(CONFIG_ENV)
-    if positional is not None and "model" in given:
+def settings_of(given: dict[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that the parsed flags of `add_settings` ask for, as `vars` gives them. Raises UsageError."""
+    notes = {name: value for name, value in given.items() if value is not None}
+    positional, config = notes.pop("MODEL", None), notes.pop("config", None) or environment.get(CONFIG_ENV)
+    if positional is not None and "model" in notes:
         raise UsageError("MODEL and --model both name a model: give one")
     if positional is not None:
-        given["model"] = [(positional, "MODEL")]
+        notes["model"] = [(positional, "MODEL")]
     values = _from_file(Path(config)) if config else {}
     values |= _from_environment(environment)
     for setting in SETTINGS:
-        if setting.name in given:
-            values[setting.name] = _from_flags(setting, given[setting.name])
+        if setting.name in notes:
+            values[setting.name] = _from_flags(setting, notes[setting.name])
     return _build(values)
 
 
 # --- flags ---
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise UsageError(message.removeprefix("argument "))
 
 
 class _Note(argparse.Action):
@@ -92,21 +78,11 @@ class _Note(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         text = self.const if self.nargs == 0 else values
-        setattr(namespace, self.dest, [*getattr(namespace, self.dest, []), (text, option_string)])
+        setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or ()), (text, option_string)])
 
 
-def serve_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="paddock serve",
-        usage="paddock serve [MODEL] [flags]",
-        description="Serve a GGUF model as OpenAI's API does. MODEL: its file; left out: the demo model.",
-        epilog="Each flag is also an environment variable (shown as $NAME) and a key in the TOML file of --config: "
-        "flags win over the environment, the environment over the file.",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30, width=110),
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-        add_help=False,
-    )
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """MODEL, a flag for every setting, and --config."""
     parser.add_argument("MODEL", nargs="?", help=argparse.SUPPRESS)
     for title in GROUPS:
         group = parser.add_argument_group(title)
@@ -114,8 +90,6 @@ def serve_parser() -> argparse.ArgumentParser:
             _add(group, setting)
     other = parser.add_argument_group("Other")
     other.add_argument(CONFIG_FLAG, metavar="FILE", help=f"settings in TOML, as `ctx-size = 4096` [${CONFIG_ENV}]")
-    other.add_argument("-h", "--help", action="help", help="print this and exit")
-    return parser
 
 
 def _add(group: Any, setting: Setting) -> None:
@@ -133,33 +107,6 @@ def default_text(setting: Setting) -> str:
     if setting.default_text:
         return setting.default_text
     return f"{setting.default:g}" if isinstance(setting.default, float) else str(setting.default)
-
-
-def _check_flags(arguments: Sequence[str], parser: argparse.ArgumentParser) -> None:
-    """argparse would read `-hf x` as `-h -f x`, and `-kvu` as a value of `-k`: know each flag before it does."""
-    known = set(parser._option_string_actions)
-    for argument in arguments:
-        flag = argument.split("=", 1)[0]
-        if argument == "--":
-            return
-        if not flag.startswith("-") or flag in known or _is_number(argument) or " " in argument or flag == "-":
-            continue
-        if flag in NOT_OURS:
-            raise UsageError(f"{flag} is no flag here: {NOT_OURS[flag]}")
-        raise UsageError(f"unknown flag {flag}{_suggestion(flag, known)}")
-
-
-def _suggestion(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.75) if len(word) > 3 else []
-    return f" ({near[0]}?)" if near else ""
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _from_flags(setting: Setting, notes: list[tuple[str, str]]) -> Any:
@@ -199,7 +146,7 @@ def _from_file(path: Path) -> dict[str, Any]:
         setting = by_key.get(written.replace("_", "-"))
         where = f"{path}: {written}"
         if setting is None:
-            raise UsageError(f"{where} is no setting{_suggestion(written.replace('_', '-'), by_key)}")
+            raise UsageError(f"{where} is no setting{suggestion(written.replace('_', '-'), by_key)}")
         values[setting.name] = _from_toml(setting, value, where)
     return values
 

@@ -90,7 +90,7 @@ def get(url: str) -> tuple[int, bytes]:
 def test_alone_it_says_what_there_is() -> None:
     done = paddock()
     assert (done.returncode, done.stderr) == (0, "")
-    assert "paddock serve" in done.stdout
+    assert "serve a GGUF model" in done.stdout
     assert paddock("--help").stdout == done.stdout
 
 
@@ -113,7 +113,7 @@ def test_help_shows_each_flag_with_its_variable() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["sreve"], "paddock: unknown command sreve; see paddock --help"),
+        (["sreve"], "paddock: unknown command sreve (serve?); see paddock --help"),
         (["--prot"], "paddock: unknown flag --prot; see paddock --help"),
         (["serve", "--prot", "1"], "paddock serve: unknown flag --prot (--port?); see paddock serve --help"),
         (["serve", "-fa", "x"], "paddock serve: -fa must be one of on, off, auto, not 'x'; see paddock serve --help"),

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from backends.base import SamplingParams
+from server.command_line import UsageError
 from server.config import GROUPS, SETTINGS, Setting, Settings
-from server.config.sources import NOT_OURS, UsageError, load_settings
+from server.config.sources import NOT_OURS
+from tests.server.settings import load_settings
 
 
 def load(*arguments: str, **environment: str) -> Settings:

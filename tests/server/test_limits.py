@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from server.config.sources import load_settings
 from server.limits import Limits
 from server.state import AppState
 from tests.server.routes.client import call, error
 from tests.server.scripted import scripted_state
+from tests.server.settings import load_settings
 
 FLAGS = (
     "--max-body-size 2000 --max-json-depth 8 --max-messages 2 --max-stop-strings 2 --max-stop-length 3 --max-n 2 "

@@ -10,8 +10,9 @@ from server.access.access import Access
 from server.access.key_file import KeyFileError
 from server.access.keys import hashed
 from server.access.tls import CertificateError
+from server.command_line import UsageError
 from server.config import Settings
-from server.config.sources import UsageError, load_settings
+from tests.server.settings import load_settings
 
 SECRET = "sk-do-not-repeat-me"
 
