@@ -11,8 +11,9 @@ import pytest
 from starlette.routing import BaseRoute, Mount, Route
 
 from server.app import create_app
-from server.config.sources import load_settings
+from server.cli import NAMES, command
 from server.state import AppState
+from tests.server.settings import load_settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -38,10 +39,21 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 
 def test_every_command_line_is_understood() -> None:
-    lines = [line for _, block in blocks("sh") for line in block.splitlines() if "paddock serve " in line]
-    assert len(lines) > 2
+    lines = [line for _, block in blocks("sh") for line in block.replace("\\\n", " ").splitlines()]
+    seen = set()
     for line in lines:
-        load_settings(shlex.split(line.split("paddock serve ", 1)[1], comments=True), {})
+        # at a line's start, or behind a pipe or a path: not a package or a user of that name
+        for name, rest in re.findall(r"(?:^|[|] |/)paddock ([a-z][a-z-]*)( [^|>&]*|$)", line.split(" # ")[0]):
+            assert name in NAMES, line
+            seen.add(name)
+            arguments = shlex.split(rest, comments=True)
+            if "--help" in arguments:
+                continue
+            if name == "serve":
+                load_settings(arguments, {})
+            else:
+                command(name).parser(name).parse(arguments)
+    assert "serve" in seen
 
 
 def test_every_configuration_file_is_understood(tmp_path: Path) -> None:
