@@ -1,4 +1,4 @@
-"""Write a checkpoint as a GGUF file for llama.cpp, with tokenizer, chat template and quantized weights."""
+"""Write a checkpoint as a GGUF file for llama.cpp, with tokenizer, chat template and weights, quantized or not."""
 
 import argparse
 import json
@@ -35,7 +35,7 @@ def load_model(checkpoint: Path) -> Llama:
     return model.eval()
 
 
-def add_metadata(writer: GGUFWriter, shape: Shape) -> None:
+def add_metadata(writer: GGUFWriter, shape: Shape, *, quantized: bool) -> None:
     """What the model is, and its sizes."""
     writer.add_type("model")
     writer.add_name("Paddock demo")
@@ -43,7 +43,7 @@ def add_metadata(writer: GGUFWriter, shape: Shape) -> None:
     writer.add_description("A very small chat model for trying and testing Paddock, trained on text made by a program.")
     writer.add_license("MIT")
     writer.add_languages(["en"])
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0 if quantized else gguf.LlamaFileType.ALL_F32)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     writer.add_vocab_size(shape.vocabulary)
     writer.add_context_length(shape.context)
@@ -83,12 +83,12 @@ def add_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer) -> None:
     writer.add_chat_template(TEMPLATE_PATH.read_text())
 
 
-def add_weights(writer: GGUFWriter, model: Llama) -> None:
-    """Matrices as Q8_0, norms as they are."""
+def add_weights(writer: GGUFWriter, model: Llama, *, quantized: bool) -> None:
+    """Matrices as Q8_0 if `quantized`, norms as they are."""
 
     def add(name: str, weight: torch.Tensor) -> None:
         values = weight.detach().float().numpy()
-        if values.ndim == 1:
+        if values.ndim == 1 or not quantized:
             writer.add_tensor(f"{name}.weight", values)
             return
         kind = GGMLQuantizationType.Q8_0
@@ -101,14 +101,14 @@ def add_weights(writer: GGUFWriter, model: Llama) -> None:
             add(f"blk.{i}.{theirs}", getattr(block, ours).weight)
 
 
-def export(checkpoint: Path, tokenizer_path: Path, output: Path) -> None:
+def export(checkpoint: Path, tokenizer_path: Path, output: Path, *, quantized: bool = True) -> None:
     """Write the file; it appears under its name only when it is complete."""
     model = load_model(checkpoint)
     partial = output.with_suffix(".partial")
     writer = GGUFWriter(partial, "llama")
-    add_metadata(writer, model.shape)
+    add_metadata(writer, model.shape, quantized=quantized)
     add_tokenizer(writer, Tokenizer.from_file(str(tokenizer_path)))
-    add_weights(writer, model)
+    add_weights(writer, model, quantized=quantized)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -120,7 +120,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("demo/build"), help="with checkpoint.pt and tokenizer.json")
     parser.add_argument("--output", type=Path, default=Path("server/models/paddock-demo.gguf"))
+    parser.add_argument("--f32", action="store_true", help="leave the weights as they are")
     arguments = parser.parse_args()
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    export(arguments.folder / "checkpoint.pt", arguments.folder / "tokenizer.json", arguments.output)
+    export(
+        arguments.folder / "checkpoint.pt",
+        arguments.folder / "tokenizer.json",
+        arguments.output,
+        quantized=not arguments.f32,
+    )
     print(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.2f} MB")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import gguf
-import llama_cpp.llama_cpp as C
 import numpy as np
 
-from backends.llama_cpp import library
+from backends.llama_cpp.quantization.order import QuantizeOrder
+from backends.llama_cpp.quantization.quantize import quantize as quantized
 from server.model_source import find_model
 
 from .shapes import SHAPES, Shape
@@ -18,7 +18,7 @@ from .weights import tensors
 CACHE = Path(__file__).parents[1] / "cache"
 DEMO = "demo"
 RMS_EPS = 1e-6
-FILE_TYPES = {"F16": C.LLAMA_FTYPE_MOSTLY_F16, "Q8_0": C.LLAMA_FTYPE_MOSTLY_Q8_0, "Q4_K_M": C.LLAMA_FTYPE_MOSTLY_Q4_K_M}
+FILE_TYPES = ("F16", "Q8_0", "Q4_K_M")
 
 
 def model_file(name: str, quantization: str = "Q4_K_M", cache: Path = CACHE) -> Path:
@@ -68,13 +68,8 @@ def write_model(path: Path, name: str, shape: Shape, vocabulary: Vocabulary | No
 
 def quantize(original: Path, path: Path, quantization: str) -> None:
     """llama.cpp's own quantization, as `llama-quantize` does it."""
-    library.start()
-    library.load_backends()
-    params = C.llama_model_quantize_default_params()
-    params.ftype = FILE_TYPES[quantization]
     unfinished = path.with_suffix(".part")
-    if C.llama_model_quantize(str(original).encode(), str(unfinished).encode(), params):
-        raise RuntimeError(f"cannot quantize {original}: {library.last_error()}")
+    quantized(QuantizeOrder(source=str(original), target=str(unfinished), file_type=quantization))
     unfinished.replace(path)
 
 
