@@ -1,0 +1,1 @@
+"""Talking to a model from a terminal, and the servers that commands start for themselves."""
