@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
@@ -28,12 +29,25 @@ from backends.base import (
     ModelLoadError,
     PromptProgress,
     TokenChunk,
+    UnknownAdapter,
 )
 
+from .adapter_ledger import AdapterLedger
 from .backoff import Backoff
 from .blame import Dispatch
 from .engine_handle import EngineHandle
-from .engine_messages import Begun, Cancel, EngineEvent, FailureCode, RequestFailed, Shutdown, StepEvents
+from .engine_messages import (
+    AdapterLoaded,
+    Begun,
+    Cancel,
+    EngineEvent,
+    FailureCode,
+    LoadAdapter,
+    RequestFailed,
+    Shutdown,
+    StepEvents,
+    UnloadAdapter,
+)
 from .in_flight import FEW, MAX_UNTAKEN, MAX_UNTAKEN_IN_ALL, Run
 from .tokenizer import TokenizerClient
 
@@ -45,6 +59,7 @@ LOADS = 5
 _FAILURES: dict[FailureCode, type[BackendError]] = {
     "invalid_request": InvalidRequest,
     "invalid_grammar": InvalidGrammar,
+    "unknown_adapter": UnknownAdapter,
     "engine_error": BackendError,
 }
 
@@ -63,6 +78,7 @@ class LlamaCppBackend:
     def __init__(self, options: EngineOptions) -> None:
         self.options = options
         self.stats = self._earlier = EngineStats()
+        self._adapters = AdapterLedger(self._tell, Path(options.model_path))
         self._runs: dict[str, Run] = {}
         self._dispatch: Dispatch[Run] = Dispatch(lambda run: self._engine.send(run.command()))
         self._launched = False
@@ -105,6 +121,14 @@ class LlamaCppBackend:
         self._up()
         self._supervisor = asyncio.create_task(self._supervise())
         self._supervisor.add_done_callback(self._unsupervised)
+        try:
+            for adapter in self.options.adapters:
+                await self.load_adapter(adapter)
+        except BaseException as error:
+            await self.stop()
+            if isinstance(error, BackendError):
+                raise ModelLoadError(str(error)) from None
+            raise
 
     async def stop(self) -> None:
         """End the processes. What still runs fails."""
@@ -127,6 +151,7 @@ class LlamaCppBackend:
                 f"{request.max_tokens} in the completion). Reduce one or the other."
             )
         await self._wait_for_engine()
+        self._adapters.take(request.adapters)
         run = self._runs[request.id] = Run(request)
         try:
             self._dispatch.add(run)
@@ -139,6 +164,7 @@ class LlamaCppBackend:
             self._dispatch.remove(run)
             if run.unfinished:
                 self._tell(Cancel(request.id))
+            self._adapters.give_back(request.adapters)
 
     @property
     def ended(self) -> int:
@@ -152,9 +178,17 @@ class LlamaCppBackend:
             if not run.unfinished:
                 self._dispatch.remove(run)
 
-    def _tell(self, cancel: Cancel) -> None:
-        if self.ready:  # else the next engine won't know of it
-            self._engine.send(cancel)
+    async def load_adapter(self, path: str) -> int:
+        version = await self._adapters.check(Path(path))
+        await self._wait_for_engine()
+        return await self._adapters.load(Path(path), version)
+
+    def unload_adapter(self, adapter: int) -> None:
+        self._adapters.retire(adapter)
+
+    def _tell(self, message: Cancel | LoadAdapter | UnloadAdapter) -> None:
+        if self.ready:  # else the next engine won't know of what it is about
+            self._engine.send(message)
 
     # --- events ---
 
@@ -176,6 +210,8 @@ class LlamaCppBackend:
             for request_id in event.ids:
                 if (run := self._runs.get(request_id)) is not None:
                     run.begun = True
+        elif isinstance(event, AdapterLoaded):
+            self._adapters.answered(event)
 
     def _taken_too_slowly(self, run: Run) -> bool:
         if run.untaken <= FEW:
@@ -217,6 +253,7 @@ class LlamaCppBackend:
         """The engine has ended, without being told to."""
         self.ready = False
         self._known.clear()
+        self._adapters.engine_ended()
         culprit = self._dispatch.crashed()
         log.error("the engine process ended (%s); %d requests will go on in another one", reason, len(self._dispatch))
         if culprit is not None:
@@ -235,6 +272,7 @@ class LlamaCppBackend:
         self._known.set()
         if self.stats.restarts:
             log.info("the engine is running again")
+        self._adapters.engine_began()
         self._dispatch.open()
 
     def _not_loaded(self, error: Exception) -> None:
@@ -250,6 +288,7 @@ class LlamaCppBackend:
         self.ready = False
         self._unavailable = reason
         self._known.set()
+        self._adapters.engine_ended()
         for run in self._runs.values():
             run.fail(EngineUnavailable(reason))
             self._dispatch.remove(run)

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from backends.base import EngineOptions, ModelLoadError
 
-from . import library
+from . import library, rope
+from .devices import offload_devices
 from .model import Model
 from .prefix_cache import Tokens
 
@@ -54,7 +55,9 @@ class Context:
     Raises ModelLoadError if it can't be made (as a rule: out of memory).
     """
 
-    def __init__(self, model: Model, options: EngineOptions, n_ctx: int, n_threads: int) -> None:
+    def __init__(
+        self, model: Model, options: EngineOptions, n_ctx: int, n_threads: int, min_outputs: int = MIN_OUTPUTS
+    ) -> None:
         whole_only = model.recurrent or model.hybrid
         self.n_slots = options.n_parallel
         params = C.llama_context_default_params()
@@ -65,15 +68,18 @@ class Context:
         # llama.cpp aborts if either is below n_seq_max.
         params.n_batch = max(options.n_batch, params.n_seq_max)
         # One row for each sequence, and as many again for drafts.
-        params.n_outputs_max = max(MIN_OUTPUTS, params.n_seq_max + (self.n_slots if options.speculation else 0))
+        params.n_outputs_max = max(min_outputs, params.n_seq_max + (self.n_slots if options.speculation else 0))
         params.n_ubatch = min(options.n_ubatch, params.n_batch)
         params.n_threads = n_threads
         params.n_threads_batch = options.n_threads_batch or n_threads
+        rope.set_params(params, options.rope)
         params.type_k = CACHE_TYPES[options.cache_type_k]
         params.type_v = CACHE_TYPES[options.cache_type_v]
         params.flash_attn_type = FLASH_ATTN[options.flash_attn]
         params.kv_unified = True
         params.swa_full = True
+        params.offload_kqv = options.kv_offload
+        params.op_offload = options.op_offload
         params.no_perf = True
         handle = C.llama_init_from_model(model.handle, params)
         if not handle:
@@ -87,7 +93,7 @@ class Context:
         self.n_ubatch = int(C.llama_n_ubatch(handle))
         self.n_outputs = int(params.n_outputs_max)
         self.n_threads = n_threads
-        on_cpu = not C.llama_supports_gpu_offload() or options.n_gpu_layers == 0
+        on_cpu = options.n_gpu_layers == 0 or not offload_devices(options.devices)
         flash = options.flash_attn != "off" and {options.cache_type_k, options.cache_type_v} <= {"f16", "f32"}
         self.tiled = on_cpu and flash and not model.recurrent
         """Whether attention is computed for tiles of a batch's tokens, each by as many cells as any of them needs."""

@@ -11,18 +11,28 @@ from llguidance import LLMatcher
 
 from backends.base import (
     Drafter,
-    EngineStats,
     GenerateRequest,
     PromptProgress,
-    SlotState,
     TokenChunk,
     TokenLogprob,
 )
 
+from .adapters import Adapters
 from .channel import Channel
 from .constraint import PATIENCE, BrokenConstraint, CompileQueue, Grammars, Masks
 from .context import Context, Span
-from .engine_messages import Begun, Cancel, EngineCommand, FailureCode, RequestFailed, Resume, StepEvents
+from .engine_messages import (
+    Begun,
+    Cancel,
+    EngineCommand,
+    FailureCode,
+    LoadAdapter,
+    RequestFailed,
+    Resume,
+    StepEvents,
+    UnloadAdapter,
+)
+from .engine_stats import Counts, engine_stats
 from .intake import Intake
 from .kv_pool import KVPool
 from .next_tokens import next_tokens
@@ -52,10 +62,12 @@ class Engine:
         grammars: Grammars | None = None,
         drafters: Collection[Drafter] = (),
         draft_model: DraftModel | None = None,
+        adapters: Adapters | None = None,
     ) -> None:
         """`step_budget`: see `Scheduler`; `drafters` and `draft_model`: see `Speculation`. Without `grammars`, requests
-        that have one are refused."""
+        that have one are refused. Without `adapters`, none is ever asked for."""
         self._context = context
+        self._adapters = adapters
         self._vocab = vocab
         self._ends = frozenset(vocab.eog.tolist())
         self._channel = channel
@@ -73,7 +85,7 @@ class Engine:
         self._requests: dict[str, list[Sequence]] = {}
         """Unfinished sequences by request id."""
         self._events: list[TokenChunk | PromptProgress | RequestFailed] = []
-        self._n_prompt = self._n_generated = self._n_steps = 0
+        self._counts = Counts()
         self._n_cramped = 0
         """Preemptions since a batch last found room: they end, even if the pool counts more room than there is."""
         self._reported = 0.0
@@ -111,12 +123,19 @@ class Engine:
                 self._accept(message)
             elif isinstance(message, Cancel):
                 self._cancel(message)
+            elif isinstance(message, LoadAdapter) and self._adapters is not None:
+                self._channel.send(self._adapters.load(message))
+            elif isinstance(message, UnloadAdapter) and self._adapters is not None:
+                self._pool.drop_adapter(message.id)
+                self._adapters.unload(message.id)
             else:
                 self._stopping = True
         return not self._stopping
 
     def _accept(self, job: Resume) -> None:
-        if job.request.grammar is None:
+        if self._adapters is not None and not self._adapters.have(job.request.adapters):
+            self._refuse(job.request, "a LoRA adapter of this request is not loaded", "unknown_adapter")
+        elif job.request.grammar is None:
             self._begin(job, None)
         elif self._compiling is None:
             self._refuse(job.request, "this model can't follow grammars")
@@ -166,12 +185,14 @@ class Engine:
         spans = [_span(work) for work in batch]
         self._masks.begin(batch)
         started = time.monotonic()
+        if self._adapters is not None:
+            self._adapters.apply(batch[0].seq.adapters)
         result = self._context.decode(spans)
         if result != 0:
             self._recover(result, batch)
             return
         self._scheduler.computed(batch, time.monotonic() - started)
-        self._n_steps += 1
+        self._counts.steps += 1
         self._n_cramped = 0
         row = 0
         logits = self._context.logits()
@@ -192,7 +213,7 @@ class Engine:
     def _after_prefill(self, work: Work, rows: Logits) -> None:
         """Count and report prompt tokens; score them if asked to."""
         seq = work.seq
-        self._n_prompt += work.n
+        self._counts.prompt_tokens += work.n
         scores: list[TokenLogprob] = []
         n_top = seq.request.prompt_logprobs
         if n_top is not None and seq.n_scored < seq.n_to_score:
@@ -229,7 +250,7 @@ class Engine:
             self._fail(request.id, str(error), "invalid_grammar")
             return
         seq.n_failed = 0
-        self._n_generated += len(chunk.tokens) + (chunk.stop_token is not None)
+        self._counts.generation_tokens += len(chunk.tokens) + (chunk.stop_token is not None)
         self._scheduler.verified(work, chunk.n_accepted)
         self._events.append(chunk)
         if chunk.finish_reason is not None:
@@ -290,31 +311,9 @@ class Engine:
 
     def _report(self) -> None:
         self._reported = time.monotonic()
-        pool, scheduler, speculation = self._pool, self._scheduler, self._speculation
-        stats = EngineStats(
-            running=len(scheduler.running),
-            waiting=len(scheduler.waiting) + len(self._compiling or ()),
-            cells_total=pool.total,
-            cells_used=pool.used,
-            cells_cached=pool.idle,
-            cached_sequences=pool.n_parked,
-            spilled_bytes=pool.spill.n_bytes,
-            spilled_sequences=len(pool.spill),
-            prompt_tokens=self._n_prompt,
-            generation_tokens=self._n_generated,
-            preemptions=scheduler.preemptions,
-            prefix_cache_queries=scheduler.cache_queries,
-            prefix_cache_hits=scheduler.cache_hits,
-            spills=pool.spills,
-            restores=pool.restores,
-            evictions=pool.evictions,
-            drafts=speculation.n_drafts,
-            draft_tokens=speculation.n_drafted,
-            draft_tokens_accepted=speculation.n_accepted,
-            steps=self._n_steps,
-            slots=[_slot_state(seq) for seq in scheduler.running],
+        self._channel.send(
+            engine_stats(self._scheduler, self._speculation, self._counts, n_compiling=len(self._compiling or ()))
         )
-        self._channel.send(stats)
 
 
 def _apart(batch: list[Work]) -> list[list[Work]]:
@@ -335,16 +334,3 @@ def _span(work: Work) -> Span:
     else:
         n_outputs = 1 + len(work.drafts) if work.n == seq.n_remaining and seq.max_new else 0
     return Span(seq.slot, work.tokens, seq.n_computed, n_outputs)
-
-
-def _slot_state(seq: Sequence) -> SlotState:
-    assert seq.slot is not None
-    return SlotState(
-        slot=seq.slot,
-        request_id=seq.request.id,
-        index=seq.index,
-        prompt_tokens=seq.n_prompt,
-        processed_tokens=min(seq.n_computed, seq.n_prompt),
-        generated_tokens=seq.n_generated,
-        max_tokens=seq.max_new,
-    )

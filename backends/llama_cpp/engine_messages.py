@@ -36,6 +36,19 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
     index: int | None = None
 
 
+class LoadAdapter(msgspec.Struct, frozen=True, tag="load_adapter"):
+    """Load a LoRA adapter, whose file has been checked, under an id of its own: AdapterLoaded answers."""
+
+    id: int
+    path: str
+
+
+class UnloadAdapter(msgspec.Struct, frozen=True, tag="unload_adapter"):
+    """Free a LoRA adapter. No request needs it any more."""
+
+    id: int
+
+
 class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
     """End the engine process in good order."""
 
@@ -50,7 +63,14 @@ class Begun(msgspec.Struct, frozen=True, tag="begun"):
     ids: list[str]
 
 
-FailureCode = Literal["invalid_request", "invalid_grammar", "engine_error"]
+class AdapterLoaded(msgspec.Struct, frozen=True, tag="adapter_loaded"):
+    """Requests may have this LoRA adapter from now on; or why not."""
+
+    id: int
+    error: str | None = None
+
+
+FailureCode = Literal["invalid_request", "invalid_grammar", "unknown_adapter", "engine_error"]
 
 
 class RequestFailed(msgspec.Struct, frozen=True, tag="failed"):
@@ -67,7 +87,7 @@ class StepEvents(msgspec.Struct, frozen=True, tag="step"):
     events: list[TokenChunk | PromptProgress | RequestFailed]
 
 
-EngineCommand = EngineOptions | GenerateRequest | Resume | Cancel | Shutdown
+EngineCommand = EngineOptions | LoadAdapter | UnloadAdapter | GenerateRequest | Resume | Cancel | Shutdown
 """What an engine is told: its options first, and only once."""
-EngineEvent = LoadProgress | LoadFailed | ModelInfo | Begun | StepEvents | EngineStats
+EngineEvent = LoadProgress | LoadFailed | ModelInfo | AdapterLoaded | Begun | StepEvents | EngineStats
 """What an engine tells."""

@@ -7,17 +7,21 @@ import sys
 import time
 from contextlib import suppress
 
+import msgspec
+
 from backends.base import EngineOptions, LoadFailed, ModelInfo, ModelLoadError
 
 from . import library
+from .adapters import Adapters
 from .channel import Channel
 from .constraint import Grammars
 from .context import Context
 from .engine import Engine
 from .engine_messages import EngineCommand, LoadProgress
 from .kv_pool import KVPool, MemoryTraits
-from .memory_fit import available_bytes, cell_bytes, fitting_cells
 from .model import Model
+from .placement import DEFAULT_CTX, place
+from .rope import TrainedRope, decide
 from .sampling import SamplingVocab
 from .sampling_defaults import sampling_defaults
 from .speculation.draft_loading import draft_model, load_draft_model
@@ -32,8 +36,6 @@ MASK_COST = 37
 MIN_IDLE_CELLS = 1024
 """Parked cells that are always allowed: small models' steps are short anyway."""
 MIN_CTX = 512
-DEFAULT_CTX = 4096
-"""For the odd GGUF that doesn't say what it was trained on."""
 
 
 def main() -> None:
@@ -65,10 +67,11 @@ def _load(options: EngineOptions, channel: Channel[EngineCommand]) -> tuple[Engi
             reported = fraction
             channel.send(LoadProgress(fraction))
 
-    model = Model(options, report)
-    notes: list[str] = []
+    placement = place(options)
+    wanted_ctx, options, notes = options.n_ctx, placement.options, [*placement.notes]
+    model = Model(options, report, placement.file)
     draft = _draft(model, options, notes)
-    context = _context(model, draft, options, notes)
+    context = _context(model, options, wanted_ctx, notes)
     if not model.has_decoder or model.has_encoder or not context.remembers:
         raise ModelLoadError(f"cannot serve {options.model_path}: not a model that continues a text token by token")
     drafter = None if draft is None else draft_model(draft, model, options, context.n_ctx, context.n_threads)
@@ -97,7 +100,8 @@ def _load(options: EngineOptions, channel: Channel[EngineCommand]) -> tuple[Engi
         notes=notes,
     )
     grammars = Grammars(model.vocab, vocab.eog.tolist(), options.grammar_seconds)
-    engine = Engine(context, pool, vocab, channel, options.step_budget_ms / 1000, grammars, drafters, drafter)
+    adapters = Adapters(model.handle, context.handle)
+    engine = Engine(context, pool, vocab, channel, options.step_budget_ms / 1000, grammars, drafters, drafter, adapters)
     return engine, info
 
 
@@ -113,26 +117,19 @@ def _draft(model: Model, options: EngineOptions, notes: list[str]) -> Model | No
     return draft
 
 
-def _context(model: Model, draft: Model | None, options: EngineOptions, notes: list[str]) -> Context:
-    """Make the context, its KV pool no larger than asked for, than the model's own and than memory allows."""
-    n_ctx = options.n_ctx
-    if n_ctx == 0:
-        per_cell = cell_bytes(model.metadata, options.cache_type_k, options.cache_type_v)
-        if draft is not None:  # its context is as long
-            per_cell += cell_bytes(draft.metadata, "f16", "f16")
-        n_ctx = fitting_cells(model.n_ctx_train or DEFAULT_CTX, per_cell, available_bytes())
-        if n_ctx < model.n_ctx_train:
-            notes.append(
-                f"context reduced from the model's {model.n_ctx_train} to {n_ctx} tokens to fit memory (-c sets it)"
-            )
-    elif n_ctx > model.n_ctx_train:
-        notes.append(f"context of {n_ctx} tokens is longer than the {model.n_ctx_train} that the model was trained on")
+def _context(model: Model, options: EngineOptions, wanted_ctx: int, notes: list[str]) -> Context:
+    """Make the context, of the length that was decided on; shorter if `wanted_ctx` is 0 and it can't be had."""
+    trained = TrainedRope.of(model.metadata, model.n_ctx_train or DEFAULT_CTX, rotates=model.has_rope)
+    rope = decide(options.rope, trained, wanted_ctx)
+    notes += rope.notes
+    n_ctx = options.n_ctx if wanted_ctx else min(options.n_ctx, rope.reach)
+    options = msgspec.structs.replace(options, rope=rope.options)
     threads = options.n_threads or default_threads()
     while True:
         try:
             context = Context(model, options, n_ctx, threads)
         except ModelLoadError:
-            if options.n_ctx or n_ctx <= MIN_CTX:
+            if wanted_ctx or n_ctx <= MIN_CTX:
                 raise
             n_ctx = max(MIN_CTX, n_ctx // 2)
             notes.append(f"no memory for the context; trying {n_ctx} tokens")

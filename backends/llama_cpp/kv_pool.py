@@ -14,6 +14,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Protocol
 
+from backends.base import AdapterSet
+
 from .prefix_cache import PrefixTree, Tokens
 from .sequence import Sequence
 from .spill import SpillStore
@@ -120,10 +122,11 @@ class KVPool:
 
     # --- a sequence's life ---
 
-    def reusable(self, tokens: Tokens) -> int:
-        """Tokens of this prompt that need not be computed. At least one always remains: its logits are needed."""
-        length, _ = self._resident(tokens[:-1])
-        return max(length, self.spill.match(tokens[:-1], whole=self._restores_whole)[0])
+    def reusable(self, seq: Sequence) -> int:
+        """Tokens of it that need not be computed. At least one always remains: its logits are needed."""
+        tokens = seq.array()[:-1]
+        length, _ = self._resident(tokens, seq.adapters)
+        return max(length, self.spill.match(tokens, seq.adapters, whole=self._restores_whole)[0])
 
     def open(self, seq: Sequence) -> None:
         """Give `seq` a slot, and the longest prefix of its tokens that is at hand."""
@@ -135,14 +138,14 @@ class KVPool:
         tokens = seq.array()[:-1]
         if self._restore(seq, tokens):
             return
-        length, holder = self._resident(tokens)
+        length, holder = self._resident(tokens, seq.adapters)
         if holder is not None:
             self._memory.copy(holder, slot, 0, length if self.traits.trimmable else -1)
             self._touch(holder)
             seq.n_computed = length
             if self.traits.trimmable:
                 seq.n_shared = length
-                self.tree.insert(slot, tokens[:length])
+                self.tree.insert(slot, tokens[:length], seq.adapters)
 
     def publish(self, seq: Sequence) -> None:
         """Let others share what `seq` has computed. Cells that another has for the same tokens replace its own."""
@@ -153,17 +156,17 @@ class KVPool:
         if seq.windowed:
             return
         tokens = seq.array(seq.n_computed)
-        length, holder = self.tree.match(tokens)
+        length, holder = self.tree.match(tokens, seq.adapters)
         while holder is not None and length > seq.n_shared and self._lost_before(holder, seq.n_shared):
             self._withdraw(holder)
-            length, holder = self.tree.match(tokens)
+            length, holder = self.tree.match(tokens, seq.adapters)
         if holder is not None and length > seq.n_shared:
             if self._lost_before(seq.slot, length):  # between the two there would be a hole
                 self._withdraw(seq.slot)
                 return
             self._memory.remove(seq.slot, seq.n_shared, length)
             self._memory.copy(holder, seq.slot, seq.n_shared, length)
-        self.tree.insert(seq.slot, tokens)
+        self.tree.insert(seq.slot, tokens, seq.adapters)
         seq.n_shared = seq.n_computed
 
     def trim(self, seq: Sequence) -> None:
@@ -198,7 +201,7 @@ class KVPool:
         if not self._parked:
             return False
         holder = next(iter(self._parked))
-        self._keep_copy(holder, self.tree.tokens(holder))
+        self._keep_copy(holder, self.tree.tokens(holder), self.tree.adapters(holder))
         self._unpark(holder)
         self.evictions += 1
         return True
@@ -208,16 +211,22 @@ class KVPool:
         for holder in list(self._parked):
             self._unpark(holder)
 
+    def drop_adapter(self, adapter: int) -> None:
+        """Drop every prefix that was computed with this one: it is unloaded, and its id never comes again."""
+        for holder in [holder for holder in self._parked if adapter in dict(self.tree.adapters(holder))]:
+            self._unpark(holder)
+        self.spill.drop_adapter(adapter)
+
     # --- parts ---
 
-    def _resident(self, tokens: Tokens) -> tuple[int, int | None]:
+    def _resident(self, tokens: Tokens, adapters: AdapterSet) -> tuple[int, int | None]:
         """The longest prefix that the pool holds in a reusable form."""
         if not self.traits.trimmable:
-            return self.tree.match_whole(tokens)
-        length, holder = self.tree.match(tokens)
+            return self.tree.match_whole(tokens, adapters)
+        length, holder = self.tree.match(tokens, adapters)
         while holder is not None and self._lost_before(holder, max(0, length - self.traits.n_swa)):
             self._withdraw(holder)
-            length, holder = self.tree.match(tokens)
+            length, holder = self.tree.match(tokens, adapters)
         return length, holder
 
     def _lost_before(self, seq: int, position: int) -> bool:
@@ -227,7 +236,7 @@ class KVPool:
     def _withdraw(self, holder: int) -> None:
         """Take a holder that has lost cells out of the tree: whoever computes the same tokens gets cells of its own."""
         if holder in self._parked:
-            self._keep_copy(holder, self.tree.tokens(holder))
+            self._keep_copy(holder, self.tree.tokens(holder), self.tree.adapters(holder))
             self._unpark(holder)
             return
         seq = self.live[holder]
@@ -243,8 +252,8 @@ class KVPool:
     def _restore(self, seq: Sequence, tokens: Tokens) -> bool:
         """Copy a prefix back from RAM if it beats the resident one and fits. Evicts, whether it succeeds or not."""
         assert seq.slot is not None
-        length, key = self.spill.match(tokens, whole=self._restores_whole)
-        gain = length - self._resident(tokens)[0]
+        length, key = self.spill.match(tokens, seq.adapters, whole=self._restores_whole)
+        gain = length - self._resident(tokens, seq.adapters)[0]
         if key is None or gain < MIN_PARKED:
             return False
         n_saved = self.spill.length(key)
@@ -271,7 +280,7 @@ class KVPool:
         assert seq.slot is not None
         self.publish(seq)
         if seq.windowed:
-            self._keep_copy(seq.slot, seq.array(seq.n_computed))
+            self._keep_copy(seq.slot, seq.array(seq.n_computed), seq.adapters)
             return
         if not self.traits.trimmable or self.tree.is_covered(seq.slot):
             return
@@ -282,23 +291,23 @@ class KVPool:
             self.tree.rename(seq.slot, parking)
             self._parked[parking] = None
 
-    def _keep_copy(self, holder: int, tokens: Tokens) -> None:
+    def _keep_copy(self, holder: int, tokens: Tokens, adapters: AdapterSet) -> None:
         """Copy a sequence to RAM, unless a copy of it is there."""
-        kept = self.spill.holds_whole(tokens) if self._restores_whole else self.spill.holds(tokens)
-        if self.spill.enabled and not kept and (state := self._memory.save(holder)):
-            self.spill.put(tokens, state, supersede=not self._restores_whole)
+        held = self.spill.holds_whole if self._restores_whole else self.spill.holds
+        if self.spill.enabled and not held(tokens, adapters) and (state := self._memory.save(holder)):
+            self.spill.put(tokens, adapters, state, supersede=not self._restores_whole)
             self.spills += 1
 
     def _checkpoint(self, seq: Sequence) -> None:
         """Park a copy of the whole state as it is now (memory that can't be trimmed)."""
         assert seq.slot is not None
         tokens = seq.array(seq.n_computed)
-        length, holder = self.tree.match_whole(tokens)
+        length, holder = self.tree.match_whole(tokens, seq.adapters)
         if holder is not None and length == len(tokens):
             self._touch(holder)
         elif (parking := self._parking_id()) is not None:
             self._memory.copy(seq.slot, parking, -1, -1)
-            self.tree.insert(parking, tokens)
+            self.tree.insert(parking, tokens, seq.adapters)
             self._parked[parking] = None
 
     def _parking_id(self) -> int | None:

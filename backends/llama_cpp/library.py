@@ -7,6 +7,8 @@ import os
 import re
 import sys
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import llama_cpp.llama_cpp as C
@@ -34,10 +36,11 @@ class Versions(msgspec.Struct, frozen=True):
 
 
 class _Log:
-    """Takes the library's log lines: keeps the errors, writes all to stderr if `verbose`."""
+    """Takes the library's log lines: keeps the errors, writes all to stderr if `verbose`, hands them to `listener`."""
 
     def __init__(self) -> None:
         self.verbose = False
+        self.listener: Callable[[str], None] | None = None
         self.errors: deque[str] = deque(maxlen=32)
         self._level = INFO
 
@@ -51,6 +54,8 @@ class _Log:
                 self.errors[-1] += message.rstrip()
             else:
                 self.errors.append(message.rstrip())
+        if self.listener is not None:
+            self.listener(message)
         if self.verbose:
             sys.stderr.write(message)
             sys.stderr.flush()
@@ -78,6 +83,16 @@ def load_backends() -> None:
     if library.ggml_backend_reg_count() == 0:
         library.ggml_backend_load_all_from_path(str(Path(library._name).parent).encode())
     C.llama_backend_init()
+
+
+@contextmanager
+def listening(take: Callable[[str], None]) -> Iterator[None]:
+    """Hand each piece of the log to `take` too, on the thread that logs: a line, or a part of one."""
+    _log.listener = take
+    try:
+        yield
+    finally:
+        _log.listener = None
 
 
 def last_error() -> str | None:

@@ -9,8 +9,11 @@ from pathlib import Path
 import llama_cpp.llama_cpp as C
 
 from backends.base import EngineOptions, ModelLoadError
+from backends.gguf.byte_reader import GGUFError
+from backends.gguf.kind import IN_WORDS, kind_of
+from backends.gguf.model_file import ModelFile, check_model_file
 
-from . import library
+from . import devices, library, rpc
 
 LOAD_MODES = {
     "auto": C.LLAMA_LOAD_MODE_AUTO,
@@ -27,22 +30,27 @@ SPLIT_MODES = {
     "tensor": 3,  # LLAMA_SPLIT_MODE_TENSOR: in llama.h, not yet in the binding
 }
 
+NUMA = {"distribute": 1, "isolate": 2, "numactl": 3}
+"""ggml-cpu.h's strategies."""
+
 
 class Model:
-    """llama.cpp's `llama_model`. Raises ModelLoadError, with the reason in a line, if it can't be loaded."""
+    """llama.cpp's `llama_model`. Raises ModelLoadError, with the reason in a line, if it can't be loaded.
 
-    def __init__(self, options: EngineOptions, on_progress: Callable[[float], None]) -> None:
-        check_gguf(options.model_path)
+    `file`: its headers, where they have been checked already.
+    """
+
+    def __init__(
+        self, options: EngineOptions, on_progress: Callable[[float], None], file: ModelFile | None = None
+    ) -> None:
+        if file is None:
+            check_gguf(options.model_path)
         library.start(verbose=options.verbose)
         library.load_backends()
-        params = C.llama_model_default_params()
-        params.n_gpu_layers = options.n_gpu_layers
-        params.split_mode = SPLIT_MODES[options.split_mode]
-        params.main_gpu = options.main_gpu
-        params.load_mode = LOAD_MODES[options.load_mode]
-        if options.tensor_split:
-            shares = (ctypes.c_float * C.llama_max_devices())(*options.tensor_split)
-            params.tensor_split = ctypes.cast(shares, ctypes.POINTER(ctypes.c_float))
+        rpc.register(options.rpc)
+        if options.numa is not None:
+            C.llama_numa_init(NUMA[options.numa])
+        params, self._pointed_to = _params(options)
 
         @C.llama_progress_callback  # type: ignore[untyped-decorator]  # ctypes' CFUNCTYPE
         def report(fraction: float, _user_data: object) -> bool:
@@ -60,10 +68,10 @@ class Model:
         self.vocab = C.llama_model_get_vocab(handle)
         self.n_vocab: int = C.llama_vocab_n_tokens(self.vocab)
         self.metadata = _metadata(handle)
-
-    @property
-    def n_ctx_train(self) -> int:
-        return int(C.llama_model_n_ctx_train(self.handle))
+        # Here, because contexts that scale positions by YaRN change what llama.cpp says.
+        self.n_ctx_train = int(C.llama_model_n_ctx_train(handle))
+        self.has_rope = C.llama_model_rope_type(handle) != C.LLAMA_ROPE_TYPE_NONE
+        """Whether positions are encoded by rotation, and so can be scaled."""
 
     @property
     def n_embd(self) -> int:
@@ -128,18 +136,42 @@ class Model:
         C.llama_model_free(self.handle)
 
 
-def check_gguf(path: str) -> None:
-    """Say in words what is plainly wrong with a file, before llama.cpp tries it. Raises ModelLoadError."""
-    file = Path(path)
+def _params(options: EngineOptions) -> tuple[C.llama_model_params, list[object]]:
+    """What llama.cpp is told, and what that points to, which has to live as long as the model. Raises
+    ModelLoadError."""
+    params = C.llama_model_default_params()
+    params.n_gpu_layers = options.n_gpu_layers
+    params.split_mode = SPLIT_MODES[options.split_mode]
+    params.main_gpu = options.main_gpu
+    params.load_mode = LOAD_MODES[options.load_mode]
+    params.check_tensors = options.check_tensors
+    params.use_extra_bufts = options.repack
+    pointed_to: list[object] = []
+    if options.tensor_split:
+        shares = (ctypes.c_float * C.llama_max_devices())(*options.tensor_split)
+        params.tensor_split = ctypes.cast(shares, ctypes.POINTER(ctypes.c_float))
+        pointed_to.append(shares)
+    if options.devices:
+        pointers = devices.device_pointers(options.devices)
+        params.devices = ctypes.addressof(pointers)
+        pointed_to.append(pointers)
+    if pairs := devices.override_pairs(options.tensor_overrides, options.n_cpu_moe or 0):
+        overrides = devices.tensor_overrides(pairs)
+        params.tensor_buft_overrides = ctypes.addressof(overrides)
+        pointed_to.append(overrides)
+    return params, pointed_to
+
+
+def check_gguf(path: str) -> ModelFile:
+    """A model's headers. Says in words what is wrong with its file, before llama.cpp tries it: ModelLoadError."""
     try:
-        with file.open("rb") as stream:
-            magic = stream.read(4)
-    except OSError as error:
-        raise ModelLoadError(f"cannot open {path}: {error.strerror or error}") from None
-    if not magic:
-        raise ModelLoadError(f"cannot load {path}: the file is empty")
-    if magic != b"GGUF":
-        raise ModelLoadError(f"cannot load {path}: not a GGUF file (it starts with {magic!r}, not b'GGUF')")
+        file = check_model_file(Path(path))
+    except GGUFError as error:
+        raise ModelLoadError(f"cannot load {path}: {error}") from None
+    kind = kind_of(file.header)
+    if kind != "model":
+        raise ModelLoadError(f"cannot load {path}: it is {IN_WORDS[kind]}, not a model")
+    return file
 
 
 def _metadata(handle: int) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 Each edge carries a run of tokens; a *holder* (a llama.cpp sequence id, or a RAM copy) sits at the node where its
 tokens end and holds every token on the path from the root. Prefixes that several holders share are one path, so the
-tree's size in tokens is the number of distinct cells they occupy. Only an index: it moves no cells.
+tree's size in tokens is the number of distinct cells they occupy. What LoRA adapters compute is of no use without
+them: each set of adapters has a root of its own. Only an index: it moves no cells.
 
 The idea is SGLang's RadixAttention (arXiv:2312.07104).
 """
@@ -13,6 +14,8 @@ from collections.abc import Iterator, Set
 
 import numpy as np
 import numpy.typing as npt
+
+from backends.base import AdapterSet
 
 Tokens = npt.NDArray[np.int32]
 
@@ -44,11 +47,21 @@ class Node:
         return next(iter(node.holders))
 
 
+class Root(Node):
+    """Where everything begins that was computed with the same adapters."""
+
+    __slots__ = ("adapters",)
+
+    def __init__(self, adapters: AdapterSet) -> None:
+        super().__init__(np.empty(0, np.int32), None)
+        self.adapters = adapters
+
+
 class PrefixTree:
     """Token prefixes and their holders."""
 
     def __init__(self) -> None:
-        self._root = Node(np.empty(0, np.int32), None)
+        self._roots: dict[AdapterSet, Root] = {}
         self._ends: dict[int, Node] = {}
         self.n_tokens = 0
         """Tokens on all edges: the distinct cells of all holders together."""
@@ -62,10 +75,10 @@ class PrefixTree:
     def __iter__(self) -> Iterator[int]:
         return iter(self._ends)
 
-    def match(self, tokens: Tokens) -> tuple[int, int | None]:
+    def match(self, tokens: Tokens, adapters: AdapterSet = ()) -> tuple[int, int | None]:
         """The longest prefix of `tokens` that somebody holds: its length and one of its holders (or 0, None)."""
-        length, node = 0, self._root
-        while length < len(tokens):
+        length, node = 0, self._start(adapters)
+        while node is not None and length < len(tokens):
             child = node.children.get(int(tokens[length]))
             if child is None:
                 break
@@ -74,13 +87,13 @@ class PrefixTree:
             node = child
             if shared < len(child.tokens):
                 break
-        return (length, node.any_holder()) if length else (0, None)
+        return (length, node.any_holder()) if node is not None and length else (0, None)
 
-    def match_whole(self, tokens: Tokens) -> tuple[int, int | None]:
+    def match_whole(self, tokens: Tokens, adapters: AdapterSet = ()) -> tuple[int, int | None]:
         """The longest holder whose tokens, all of them, are a prefix of `tokens` (for memory that can't be trimmed)."""
         best: tuple[int, int | None] = (0, None)
-        length, node = 0, self._root
-        while child := node.children.get(int(tokens[length]) if length < len(tokens) else -1):
+        length, node = 0, self._start(adapters)
+        while node is not None and (child := node.children.get(int(tokens[length]) if length < len(tokens) else -1)):
             if common_prefix(child.tokens, tokens[length:]) < len(child.tokens):
                 break
             length += len(child.tokens)
@@ -89,11 +102,13 @@ class PrefixTree:
                 best = (length, next(iter(node.holders)))
         return best
 
-    def insert(self, holder: int, tokens: Tokens) -> None:
-        """`holder` holds `tokens` from now on, and nothing else."""
+    def insert(self, holder: int, tokens: Tokens, adapters: AdapterSet = ()) -> None:
+        """`holder` holds `tokens` from now on, computed with these adapters, and nothing else."""
         if holder in self._ends:
             self.remove(holder)
-        node, start = self._root, 0
+        node, start = self._start(adapters), 0
+        if node is None:
+            node = self._roots[adapters] = Root(adapters)
         while start < len(tokens):
             child = node.children.get(int(tokens[start]))
             if child is None:
@@ -117,6 +132,8 @@ class PrefixTree:
             del node.parent.children[int(node.tokens[0])]
             self.n_tokens -= len(node.tokens)
             node = node.parent
+        if isinstance(node, Root) and not node.children and not node.holders:
+            del self._roots[node.adapters]
 
     def rename(self, old: int, new: int) -> None:
         """Hand everything that `old` holds to `new`."""
@@ -124,6 +141,14 @@ class PrefixTree:
         node.holders.discard(old)
         node.holders.add(new)
         self._ends[new] = node
+
+    def adapters(self, holder: int) -> AdapterSet:
+        """What `holder`'s tokens were computed with."""
+        node = self._ends[holder]
+        while node.parent is not None:
+            node = node.parent
+        assert isinstance(node, Root)
+        return node.adapters
 
     def length(self, holder: int) -> int:
         """How many tokens `holder` holds."""
@@ -157,6 +182,9 @@ class PrefixTree:
                 total += len(node.tokens)
                 node = node.parent
         return self.n_tokens - total
+
+    def _start(self, adapters: AdapterSet) -> Node | None:
+        return self._roots.get(adapters)
 
     def _path(self, holder: int) -> Iterator[Node]:
         node = self._ends[holder]

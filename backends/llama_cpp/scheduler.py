@@ -1,6 +1,6 @@
 """Which tokens of which sequence go into the next batch: admission, chunked prefill, preemption.
 
-The policy, in order, each step:
+The policy, in order, each step (2 and 4 for the sequences whose turn it is, where LoRA adapters differ: `turns.py`):
 
 1. Waiting sequences enter while a slot is free and their uncached tokens plus some headroom fit the pool: first come,
    first served, but for those with more of their prompt in the prefix cache, which may overtake so many times. One
@@ -24,6 +24,7 @@ from .prefix_cache import Tokens, common_prefix
 from .sequence import Sequence
 from .speculation import Speculation, Step
 from .step_time import StepTime
+from .turns import Group, Turns
 
 TILE = 64
 """Tokens that llama.cpp's attention on CPUs computes together (GGML_FA_TILE_Q): each costs as much as if it attended to
@@ -81,13 +82,11 @@ class Scheduler:
         """How long steps take."""
         self.speculation: Speculation | None = None
         """Who drafts; None: nobody."""
-        self._step_budget = step_budget
+        self._turns = Turns(step_budget)
         self._n_batch = n_batch
         self._prefill_chunk = prefill_chunk
         self._n_outputs = n_outputs
         self._mixes = mixes
-        self._prefilled = False
-        """Whether the last step had prompts in it."""
         self.waiting: list[Sequence] = []
         """By arrival."""
         self.running: list[Sequence] = []
@@ -106,8 +105,7 @@ class Scheduler:
     def finish(self, seq: Sequence) -> None:
         """Take a sequence out, wherever it is; its computed tokens stay in the prefix cache."""
         if seq in self.running:
-            self.running.remove(seq)
-            self.pool.close(seq)
+            self._leave(seq)
         elif seq in self.waiting:
             self.waiting.remove(seq)
 
@@ -115,9 +113,10 @@ class Scheduler:
         """The next batch; empty only if there is nothing to do."""
         self._admit()
         while True:
-            batch = self._fill()
+            group = self._turns.next()
+            batch = self._fill(group)
             if self.pool.make_room(sum(self.pool.cost(work.n) for work in batch)):
-                return self._with_drafts(batch)
+                return self._with_drafts(batch, group)
             if not self.preempt_youngest():
                 return [Work(work.seq, min(work.n, self.pool.free)) for work in batch if self.pool.free]
 
@@ -131,11 +130,15 @@ class Scheduler:
 
     def requeue(self, seq: Sequence) -> None:
         """Send a running sequence back to the queue, to be computed again from what the prefix cache has of it."""
-        self.running.remove(seq)
-        self.pool.close(seq)
+        self._leave(seq)
         self.add(seq)
 
     # --- parts ---
+
+    def _leave(self, seq: Sequence) -> None:
+        self.running.remove(seq)
+        self._turns.leave(seq)
+        self.pool.close(seq)
 
     def _admit(self) -> None:
         while self.waiting and self.pool.has_slot:
@@ -148,7 +151,7 @@ class Scheduler:
         candidates = [seq for seq in self.waiting[: 4 * self.pool.traits.n_slots] if not self._awaits_prefill(seq)]
         if len(candidates) < 2 or candidates[0].n_overtaken >= MAX_OVERTAKEN:
             return candidates[0] if candidates else None
-        reusable = [self.pool.reusable(seq.array()) if seq.reuses else 0 for seq in candidates]
+        reusable = [self.pool.reusable(seq) if seq.reuses else 0 for seq in candidates]
         best = reusable.index(max(reusable))
         return candidates[best if reusable[best] - reusable[0] >= MIN_SHARED else 0]
 
@@ -163,6 +166,7 @@ class Scheduler:
             older.n_overtaken += 1
         self.waiting.remove(seq)
         bisect.insort(self.running, seq, key=lambda s: s.arrival)
+        self._turns.enter(seq)
         if not seq.started:
             seq.start()
             self.cache_queries += seq.n_prompt
@@ -173,16 +177,16 @@ class Scheduler:
         """Its leading tokens whose cells it will share with a running sequence: they take no room of its own."""
         if not seq.reuses or not self.pool.traits.trimmable:
             return 0
-        tokens = seq.array()[:-1]
-        return max((common_prefix(tokens, other.array(other.n_shared)) for other in self.running), default=0)
+        tokens, kin = seq.array()[:-1], self._turns.kin(seq)
+        return max((common_prefix(tokens, other.array(other.n_shared)) for other in kin), default=0)
 
     def _awaits_prefill(self, seq: Sequence) -> bool:
         """Whether a running sequence is about to publish cells that this one could share."""
         if not seq.reuses:
             return False
         tokens = seq.array()[:-1]
-        coming = max((self._to_come(tokens, other) for other in self.running), default=0)
-        return coming >= MIN_SHARED and coming > self.pool.reusable(seq.array())
+        coming = max((self._to_come(tokens, other) for other in self._turns.kin(seq)), default=0)
+        return coming >= MIN_SHARED and coming > self.pool.reusable(seq)
 
     def _to_come(self, tokens: Tokens, other: Sequence) -> int:
         """How many of these leading tokens `other` will have published, if it has still to compute some of them."""
@@ -193,18 +197,18 @@ class Scheduler:
             shared -= shared % CHECKPOINT_EVERY
         return shared if shared > other.n_computed else 0
 
-    def _fill(self) -> list[Work]:
+    def _fill(self, group: Group) -> list[Work]:
         """Every decoding sequence's token, then prefill chunks, within the limits of a batch."""
-        batch = self._decodes()
-        prefills = [seq for seq in self.running if seq.prefilling]
-        if not prefills or (batch and self._prefilled and not self._mixes):
+        batch = self._decodes(group.running)
+        prefills = [seq for seq in group.running if seq.prefilling]
+        if not prefills or (batch and group.prefilled and not self._mixes):
             return batch
         n_decoding = sum(work.n for work in batch)
         if self._mixes:
             room = min(self._chunk_beside(n_decoding), self._n_batch - n_decoding)
         else:
             batch, room = [], min(self._chunk_apart(n_decoding), self._n_batch)
-        rows = self._n_outputs - len(self.running)  # beyond the one that each may need
+        rows = self._n_outputs - len(group.running)  # beyond the one that each may need
         chunks = dict.fromkeys(prefills, 0)
         for order, left in ((sorted(prefills, key=lambda seq: seq.n_remaining), room // 2), (prefills, room)):
             left -= sum(chunks.values())
@@ -217,15 +221,15 @@ class Scheduler:
                 chunks[seq] = n
         return batch + [Work(seq, n) for seq, n in chunks.items() if n]
 
-    def _decodes(self) -> list[Work]:
+    def _decodes(self, running: list[Sequence]) -> list[Work]:
         """The last token of every decoding sequence, with those that had to follow it, as far as they fit the batch,
         and the budget if others wait for them."""
-        decoding = [seq for seq in self.running if seq.decoding]
+        decoding = [seq for seq in running if seq.decoding]
         if all(seq.n_remaining == 1 for seq in decoding):
             return [Work(seq, 1) for seq in decoding]
-        spare = self._n_batch - len(self.running)
+        spare = self._n_batch - len(running)
         if len(self.running) > 1:
-            fitting = self.step_time.largest_within(self._step_budget, self._n_batch)
+            fitting = self.step_time.largest_within(self._turns.share, self._n_batch)
             spare = min(spare, max(MIN_FORCED, fitting - len(decoding)))
         batch = []
         for seq in decoding:
@@ -242,22 +246,22 @@ class Scheduler:
         """
         if not self.step_time.estimate(n_decoding):
             return min(TILE, self._prefill_chunk)
-        fitting = self.step_time.largest_within(self._step_budget, n_decoding + self._prefill_chunk)
+        fitting = self.step_time.largest_within(self._turns.share, n_decoding + self._prefill_chunk)
         return min(max(MIN_CHUNK, max(TILE, fitting) - n_decoding), self._prefill_chunk)
 
     def _chunk_apart(self, n_decoding: int) -> int:
         """Prefill tokens, whole tiles of them, that fit the budget together with the step of decoding that follows."""
-        budget = self._step_budget - self.step_time.estimate(n_decoding)
+        budget = self._turns.share - self.step_time.estimate(n_decoding)
         fitting = self.step_time.largest_within(budget, self._prefill_chunk) if self.step_time.estimate(1) else 0
         return min(max(TILE, fitting // TILE * TILE), self._prefill_chunk)
 
-    def _with_drafts(self, batch: list[Work]) -> list[Work]:
+    def _with_drafts(self, batch: list[Work], group: Group) -> list[Work]:
         """The same, with drafts where there are some and room is left for them.
 
         Not while prompts are computed: they fill the budget, and drafts would make steps longer.
         """
         traits = self.pool.traits
-        if self.speculation is None or not traits.trimmable or any(seq.prefilling for seq in self.running):
+        if self.speculation is None or not traits.trimmable or any(seq.prefilling for seq in group.running):
             return batch
         n_tokens = sum(work.n for work in batch)
         # llama.cpp places a batch ubatch by ubatch: a later one would overwrite what an earlier one's drafts push out
@@ -272,9 +276,10 @@ class Scheduler:
         """A batch has been computed, and took so long. Call `advance` with each of its parts."""
         n_tokens = sum(work.n + len(work.drafts) for work in batch)
         self.step_time.observe(n_tokens, seconds)
-        self._prefilled = any(work.seq.prefilling for work in batch)
+        prefilled = any(work.seq.prefilling for work in batch)
+        self._turns.computed(seconds, prefilled=prefilled)
         if self.speculation is not None:
-            self.speculation.computed(n_tokens, seconds, decodes_only=not self._prefilled)
+            self.speculation.computed(n_tokens, seconds, decodes_only=not prefilled)
 
     def verified(self, work: Work, n_accepted: int) -> None:
         """So many of the drafts have come true; give the other ones' cells back."""

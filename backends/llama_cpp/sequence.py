@@ -35,6 +35,7 @@ class Sequence:
         self.request = request
         self.index = index
         self.sampler = sampler
+        self.adapters = request.adapters
         self.arrival = next(_arrivals)
         self.n_prompt = len(request.prompt)
         self.max_new = min(request.max_tokens, n_ctx - self.n_prompt)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from backends.base import AdapterSet
+
 from .prefix_cache import PrefixTree, Tokens
 
 
@@ -24,17 +26,17 @@ class SpillStore:
     def enabled(self) -> bool:
         return self._limit != 0
 
-    def holds(self, tokens: Tokens) -> bool:
+    def holds(self, tokens: Tokens, adapters: AdapterSet) -> bool:
         """Whether a copy of just these tokens, or of a longer text that starts with them, is here."""
-        return self._tree.match(tokens)[0] == len(tokens)
+        return self._tree.match(tokens, adapters)[0] == len(tokens)
 
-    def holds_whole(self, tokens: Tokens) -> bool:
+    def holds_whole(self, tokens: Tokens, adapters: AdapterSet) -> bool:
         """Whether a copy of just these tokens is here."""
-        return self._tree.match_whole(tokens)[0] == len(tokens)
+        return self._tree.match_whole(tokens, adapters)[0] == len(tokens)
 
-    def match(self, tokens: Tokens, *, whole: bool) -> tuple[int, int | None]:
+    def match(self, tokens: Tokens, adapters: AdapterSet, *, whole: bool) -> tuple[int, int | None]:
         """The longest prefix of `tokens` that a copy starts with (`whole`: that a copy is), and the copy's key."""
-        return self._tree.match_whole(tokens) if whole else self._tree.match(tokens)
+        return self._tree.match_whole(tokens, adapters) if whole else self._tree.match(tokens, adapters)
 
     def length(self, key: int) -> int:
         """How many tokens a copy holds."""
@@ -45,12 +47,12 @@ class SpillStore:
         self._states.move_to_end(key)
         return self._states[key]
 
-    def put(self, tokens: Tokens, state: bytes | bytearray, *, supersede: bool) -> None:
+    def put(self, tokens: Tokens, adapters: AdapterSet, state: bytes | bytearray, *, supersede: bool) -> None:
         """Keep a copy; drop those it makes superfluous (`supersede`), then the oldest until it fits."""
         if 0 <= self._limit < len(state):
             return
         key, self._next_key = self._next_key, self._next_key + 1
-        self._tree.insert(key, tokens)
+        self._tree.insert(key, tokens, adapters)
         self._states[key] = state
         self.n_bytes += len(state)
         if supersede:
@@ -58,6 +60,11 @@ class SpillStore:
                 self.drop(shorter)
         while 0 <= self._limit < self.n_bytes:
             self.drop(next(iter(self._states)))
+
+    def drop_adapter(self, adapter: int) -> None:
+        """Forget all copies that were computed with it."""
+        for key in [key for key in self._states if adapter in dict(self._tree.adapters(key))]:
+            self.drop(key)
 
     def drop(self, key: int) -> None:
         """Forget a copy, if it is still here: making room for others drops copies too."""

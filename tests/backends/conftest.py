@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 from tests.models.families import write_model
 
 pytest.register_assert_rewrite("tests.backends.machine")  # it asserts as tests do
+
+if find_spec("torch") is None:
+    collect_ignore = ["test_rope_scaling.py"]  # tests/backends/convert/test_pytorch.py says so
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from collections.abc import Sequence as Several
 
 from hypothesis import strategies as st
 
-from backends.base import GenerateRequest, SamplingParams
+from backends.base import AdapterSet, GenerateRequest, SamplingParams
 from backends.llama_cpp.kv_pool import KVPool, MemoryTraits
+from backends.llama_cpp.prefix_cache import Tokens
 from backends.llama_cpp.scheduler import Scheduler, Work
 from backends.llama_cpp.sequence import Sequence
 from backends.llama_cpp.spill import SpillStore
@@ -31,9 +33,19 @@ def unsampled(request: GenerateRequest, index: int, n_ctx: int) -> Sequence:
     return Sequence(request, index, NoSampler(), n_ctx)  # type: ignore[arg-type]  # `accept` is all it calls
 
 
+def mark(adapters: AdapterSet) -> int:
+    """What adapters change: in the 'model', and in its cells."""
+    return sum((number + 1) * round(8 * scale) for number, scale in adapters)
+
+
+def cells(tokens: Tokens, adapters: AdapterSet) -> Tokens:
+    """What the cells of these tokens hold."""
+    return tokens + 100 * mark(adapters)
+
+
 def next_token(seq: Sequence) -> int:
     """A 'model': the next token depends on all before it."""
-    return int(seq.array().sum() * 7 + seq.n_tokens) % 5
+    return int(seq.array().sum() * 7 + seq.n_tokens + mark(seq.adapters)) % 5
 
 
 class Machine:
@@ -70,9 +82,14 @@ class Machine:
         self.computed = 0
         self.finished: list[Sequence] = []
 
-    def add(self, prompt: list[int], max_tokens: int, n: int = 1) -> list[Sequence]:
+    def add(self, prompt: list[int], max_tokens: int, n: int = 1, adapters: AdapterSet = ()) -> list[Sequence]:
         request = GenerateRequest(
-            id=str(len(self.finished)), prompt=prompt, max_tokens=max_tokens, sampling=SamplingParams(), n=n
+            id=str(len(self.finished)),
+            prompt=prompt,
+            max_tokens=max_tokens,
+            sampling=SamplingParams(),
+            n=n,
+            adapters=adapters,
         )
         sequences = [unsampled(request, i, self.n_ctx) for i in range(n)]
         for seq in sequences:
@@ -84,7 +101,10 @@ class Machine:
         n_tokens = sum(len(work.tokens) for work in batch)
         assert n_tokens <= self.n_batch
         assert sum(1 + len(work.drafts) for work in batch) <= self.n_outputs
-        self.memory.decode([(work.seq.slot or 0, work.tokens, work.seq.n_computed) for work in batch])
+        assert len({work.seq.adapters for work in batch}) <= 1
+        self.memory.decode(
+            [(work.seq.slot or 0, cells(work.tokens, work.seq.adapters), work.seq.n_computed) for work in batch]
+        )
         self.computed += n_tokens
         self.scheduler.computed(batch, n_tokens * self.token_time)
         for work in batch:
@@ -115,14 +135,15 @@ class Machine:
     def check(self) -> None:
         pool = self.pool
         for slot, seq in pool.live.items():
-            assert self.memory.text(slot) == seq.array(seq.n_computed).tolist()
+            assert self.memory.text(slot) == cells(seq.array(seq.n_computed), seq.adapters).tolist()
         if pool.traits.trimmable and not pool.traits.n_swa:
             assert pool.used == self.memory.used
             assert pool.used <= pool.total
         elif pool.traits.cell_per_token:
             assert pool.used >= self.memory.used  # shared cells may be counted for each who holds them
         for holder in pool.tree:
-            assert self.memory.text(holder)[: pool.tree.length(holder)] == pool.tree.tokens(holder).tolist()
+            tokens = cells(pool.tree.tokens(holder), pool.tree.adapters(holder))
+            assert self.memory.text(holder)[: len(tokens)] == tokens.tolist()
 
     def run(self, limit: int = 5000) -> None:
         while not self.scheduler.idle:
@@ -137,12 +158,14 @@ class Machine:
         assert self.pool.used == 0 and self.memory.used == 0 and not list(self.pool.tree)
 
 
-def play(machine: Machine, load: Load, doomed: Collection[int] = ()) -> list[Sequence]:
+def play(
+    machine: Machine, load: Load, doomed: Collection[int] = (), adapters: Several[AdapterSet] = ((),)
+) -> list[Sequence]:
     """Run a load to its end. `doomed`: the numbers of sequences that are cancelled, wherever they are, when the next
-    request comes or the last one's steps are over."""
+    request comes or the last one's steps are over. `adapters`: the requests', in turn."""
     sequences: list[Sequence] = []
-    for prompt, max_tokens, n, n_steps in load:
-        sequences += machine.add(prompt, max_tokens, n)
+    for i, (prompt, max_tokens, n, n_steps) in enumerate(load):
+        sequences += machine.add(prompt, max_tokens, n, adapters[i % len(adapters)])
         for _ in range(n_steps):
             if not machine.scheduler.idle:
                 machine.step()
@@ -154,13 +177,15 @@ def play(machine: Machine, load: Load, doomed: Collection[int] = ()) -> list[Seq
     return sequences
 
 
-def expected(prompt: list[int], n: int) -> list[int]:
+def expected(prompt: list[int], n: int, adapters: AdapterSet = ()) -> list[int]:
     """What `next_token` makes of a prompt."""
     tokens = list(prompt)
     for _ in range(n):
-        tokens.append((sum(tokens) * 7 + len(tokens)) % 5)
+        tokens.append((sum(tokens) * 7 + len(tokens) + mark(adapters)) % 5)
     return tokens[len(prompt) :]
 
 
 prompts = st.lists(st.integers(0, 2), min_size=1, max_size=40)
 loads = st.lists(st.tuples(prompts, st.integers(1, 20), st.integers(1, 3), st.integers(0, 4)), min_size=1, max_size=8)
+sets = st.lists(st.sampled_from([(), ((0, 1.0),), ((0, 0.5),), ((0, 1.0), (1, 0.25))]), min_size=1, max_size=5)
+"""Adapters that requests have, in turn."""

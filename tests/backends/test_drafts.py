@@ -12,7 +12,7 @@ from backends.llama_cpp.sequence import Sequence
 from backends.llama_cpp.speculation import Speculation, Step
 from backends.llama_cpp.step_time import StepTime
 
-from .machine import ATTENTION, HYBRID, RECURRENT, WINDOW, Machine, expected, loads, play
+from .machine import ATTENTION, HYBRID, RECURRENT, WINDOW, Machine, expected, loads, play, sets
 
 
 class Whatever(Speculation):
@@ -28,7 +28,7 @@ class Whatever(Speculation):
         room = step.room
         for seq in self.chance.sample(seqs, len(seqs)):
             n = self.chance.randint(0, max(0, min(room, seq.max_new - seq.n_generated - 1, 10)))
-            right = expected(seq.array().tolist(), n)
+            right = expected(seq.array().tolist(), n, seq.adapters)
             keep = self.chance.choice([0, n // 2, n, n])
             draft = (*right[:keep], *(self.chance.randrange(5) for _ in range(n - keep)))
             if draft:
@@ -60,14 +60,15 @@ def drafting(machine: Machine, seed: int) -> Whatever:
     ram=st.sampled_from([0, 400, 1 << 20]),
     seed=st.integers(0, 1000),
     forces=st.booleans(),
+    adapters=sets,
 )
-def test_any_drafts_give_every_sequence_its_own_text(kind, load, n_slots, idle, ram, seed, forces) -> None:
+def test_any_drafts_give_every_sequence_its_own_text(kind, load, n_slots, idle, ram, seed, forces, adapters) -> None:
     machine = Machine(64, n_slots, kind, ram, idle)
     machine.forces = forces
     who = drafting(machine, seed)
-    for seq in play(machine, load):
+    for seq in play(machine, load, adapters=adapters):
         n = min(seq.request.max_tokens, 64 - seq.n_prompt)
-        assert seq.array()[seq.n_prompt :].tolist() == expected(seq.request.prompt, n)
+        assert seq.array()[seq.n_prompt :].tolist() == expected(seq.request.prompt, n, seq.adapters)
     assert not who.verified_ or kind[0]
     machine.drained()
 

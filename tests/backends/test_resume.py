@@ -225,7 +225,7 @@ async def test_counters_never_go_back(gguf, at_once: None) -> None:
     assert all(getattr(after, name) >= getattr(seen, name) for name in COUNTERS)
     assert after.prompt_tokens > seen.prompt_tokens and after.steps > seen.steps and after.restarts == 1
     gauges = {"running", "waiting", "cells_total", "cells_used", "cells_cached", "cached_sequences"}
-    gauges |= {"spilled_bytes", "spilled_sequences", "slots"}
+    gauges |= {"spilled_bytes", "spilled_sequences", "slots", "running_adapters", "waiting_adapters"}
     assert {*COUNTERS, *gauges} == set(EngineStats.__struct_fields__)
 
 
@@ -312,6 +312,23 @@ async def test_the_backend_stops_while_the_engine_is_started_again(gguf, at_once
         await stream
     with pytest.raises(ProcessLookupError):
         os.kill(last, 0)
+
+
+async def test_without_its_supervisor_nobody_waits_for_ever(gguf, at_once: None, caplog: Any) -> None:
+    async with engine(gguf("llama")) as backend:
+        stream = asyncio.create_task(run(backend, request(prompt(1), 1900)))
+        await generated(backend, 10)
+
+        def mistaken(reason: str) -> None:
+            raise ZeroDivisionError
+
+        backend._down = mistaken  # type: ignore[method-assign]
+        os.kill(backend.engine_pid, signal.SIGKILL)
+        with pytest.raises(EngineUnavailable, match="restart the server"):
+            await stream
+        assert not backend.ready and "no longer supervised" in caplog.text
+        with pytest.raises(EngineUnavailable, match="restart the server"):
+            await run(backend, request(prompt(1), 5))
 
 
 async def test_tokenizing_and_its_death_leave_streams_alone(gguf) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from backends.llama_cpp.scheduler import CHECKPOINT_EVERY, MAX_OVERTAKEN, TILE
 from backends.llama_cpp.sequence import Sequence
 
-from .machine import ATTENTION, HYBRID, RECURRENT, WINDOW, Machine, expected, loads, play
+from .machine import ATTENTION, HYBRID, RECURRENT, WINDOW, Machine, expected, loads, play, sets
 
 
 @pytest.mark.parametrize(
@@ -26,23 +26,24 @@ from .machine import ATTENTION, HYBRID, RECURRENT, WINDOW, Machine, expected, lo
     idle=st.sampled_from([0, 20, 10**9]),
     forces=st.booleans(),
     mixes=st.booleans(),
+    adapters=sets,
 )
 def test_any_load_on_a_small_pool_gives_every_sequence_its_own_text(
-    kind, ram, load, n_slots, idle, forces, mixes
+    kind, ram, load, n_slots, idle, forces, mixes, adapters
 ) -> None:
     machine = Machine(64, n_slots, kind, ram, idle, mixes=mixes)
     machine.forces = forces
-    for seq in play(machine, load):
+    for seq in play(machine, load, adapters=adapters):
         n = min(seq.request.max_tokens, 64 - seq.n_prompt)
-        assert seq.array()[seq.n_prompt :].tolist() == expected(seq.request.prompt, n)
+        assert seq.array()[seq.n_prompt :].tolist() == expected(seq.request.prompt, n, seq.adapters)
     machine.drained()
 
 
 @settings(max_examples=30, deadline=None)
-@given(load=loads, doomed=st.sets(st.integers(0, 23)))
-def test_cancelling_anything_at_any_time_leaves_nothing_behind(load, doomed) -> None:
+@given(load=loads, doomed=st.sets(st.integers(0, 23)), adapters=sets)
+def test_cancelling_anything_at_any_time_leaves_nothing_behind(load, doomed, adapters) -> None:
     machine = Machine(64, 3)
-    play(machine, load, doomed)
+    play(machine, load, doomed, adapters)
     machine.drained()
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from backends.base import AdapterSet
 from backends.llama_cpp.client import LlamaCppBackend
 from tests.models.families import FAMILIES
 from tests.models.reference import Reference, assert_same_greedy, greedy, kernel_noise
@@ -57,7 +58,7 @@ def foretold(answer: list[int], right: float | None) -> list[int]:
     return [] if right is None else [token if chance.random() < right else 3 for token in answer]
 
 
-async def do(backend: LlamaCppBackend, job: Job, reference: Reference, noise: float) -> None:
+async def do(backend: LlamaCppBackend, job: Job, reference: Reference, noise: float, adapters: AdapterSet = ()) -> None:
     await asyncio.sleep(job.delay)
     order = request(
         job.prompt,
@@ -65,6 +66,7 @@ async def do(backend: LlamaCppBackend, job: Job, reference: Reference, noise: fl
         n=job.n,
         prompt_logprobs=1 if job.scored else None,
         prediction=foretold(reference.tokens, job.foreseen),
+        adapters=adapters,
     )
     if job.patience is not None:
         stream = backend.generate(order)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import llama_cpp.llama_cpp as C
 import msgspec
 
-from backends.base import EngineOptions, ModelLoadError
+from backends.base import EngineOptions, ModelLoadError, RopeOptions
 from backends.llama_cpp.context import Context
 from backends.llama_cpp.model import Model
+from backends.llama_cpp.rope import TrainedRope, decide
 
 from .draft_model import ContextDraftModel
 
@@ -23,7 +24,8 @@ def load_draft_model(options: EngineOptions, target: Model) -> Model:
     """The model of `options.draft_model_path`. Raises ModelLoadError if it can't draft for `target`."""
     path = options.draft_model_path
     assert path is not None
-    options = msgspec.structs.replace(options, model_path=path, n_gpu_layers=options.draft_n_gpu_layers)
+    of_target = {"tensor_split": (), "tensor_overrides": (), "n_cpu_moe": None}
+    options = msgspec.structs.replace(options, model_path=path, n_gpu_layers=options.draft_n_gpu_layers, **of_target)
     draft = Model(options, lambda _fraction: None)
     if draft.recurrent or draft.hybrid or draft.has_encoder or not draft.has_decoder:
         raise ModelLoadError(f"cannot draft with {path}: only a decoder whose memory can be trimmed can (attention)")
@@ -34,7 +36,10 @@ def load_draft_model(options: EngineOptions, target: Model) -> Model:
 
 def draft_model(model: Model, target: Model, options: EngineOptions, n_ctx: int, n_threads: int) -> ContextDraftModel:
     """With a context as long as the served model's. Raises ModelLoadError."""
-    changes = {"cache_type_k": "f16", "cache_type_v": "f16", "n_threads_batch": 0}
+    # One whose own positions cover the context keeps them, whatever the served model needs.
+    trained = TrainedRope.of(model.metadata, model.n_ctx_train, rotates=model.has_rope)
+    rope = RopeOptions() if model.n_ctx_train >= n_ctx else decide(options.rope, trained, n_ctx).options
+    changes = {"cache_type_k": "f16", "cache_type_v": "f16", "n_threads_batch": 0, "rope": rope}
     context = Context(model, msgspec.structs.replace(options, **changes), n_ctx, options.draft_n_threads or n_threads)
     return ContextDraftModel(
         context, target.n_vocab, n_max=options.draft_n_max, n_min=options.draft_n_min, p_min=options.draft_p_min
