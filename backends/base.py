@@ -87,6 +87,10 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     samplers: tuple[str, ...] = SAMPLER_ORDER
 
 
+AdapterSet = tuple[tuple[int, float], ...]
+"""LoRA adapters that are applied together: each one's id (see `Backend.load_adapter`) and scale; empty: none."""
+
+
 class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, tag="generate"):
     """One prompt to be continued `n` times. `prompt` holds every token, BOS included."""
 
@@ -106,6 +110,8 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, tag="generate")
     prediction: list[int] = []
     """What the client expects to be generated: drafts for speculative decoding. Whatever it is, only speed depends on
     it."""
+    adapters: AdapterSet = ()
+    """By ascending id, none of them twice, and none with the scale 0."""
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
@@ -193,6 +199,10 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True, tag="stats"):
     steps: int = 0
     restarts: int = 0
     """Times that the engine was started again, after it had died."""
+    running_adapters: list[int] = []
+    """LoRA adapters that sequences are being computed with,"""
+    waiting_adapters: list[int] = []
+    """and those that only waiting ones are to have."""
     slots: list[SlotState] = []
 
     def after(self, earlier: EngineStats) -> EngineStats:
@@ -254,6 +264,27 @@ class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
 GenerationEvent = TokenChunk | PromptProgress
 
 
+RopeScaling = Literal["none", "linear", "yarn"]
+
+
+class RopeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How positions are encoded, where not as the model says: llama-server's `--rope-…` and `--yarn-…`.
+
+    A number that is 0, of YaRN's factors and betas one below 0: the model's own.
+    """
+
+    scaling: RopeScaling | None = None
+    """None: the model's own."""
+    freq_base: float = 0.0
+    freq_scale: float = 0.0
+    """Positions are multiplied by it: 0.25 for four times the context."""
+    yarn_orig_ctx: int = 0
+    yarn_ext_factor: float = -1.0
+    yarn_attn_factor: float = -1.0
+    yarn_beta_slow: float = -1.0
+    yarn_beta_fast: float = -1.0
+
+
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True, tag="options"):
     """How to load a model and lay out its context. Names and defaults follow llama-server's flags."""
 
@@ -269,15 +300,40 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True, tag="options"):
     """0: as many as there are physical cores available to this process."""
     n_threads_batch: int = 0
     """0: as n_threads."""
+    rope: RopeOptions = RopeOptions()
     load_mode: Literal["auto", "none", "mmap", "mlock", "mmap+mlock", "dio"] = "auto"
     cache_type_k: str = "f16"
     cache_type_v: str = "f16"
     flash_attn: Literal["auto", "on", "off"] = "auto"
     n_gpu_layers: int = -1
-    """Layers to keep in device memory; negative: all."""
+    """Layers to keep in devices' memory, the output one more; -1: as many as fit; -2: all."""
+    devices: tuple[str, ...] = ()
+    """Names of the devices to use; empty: every GPU; ("none",): none."""
     split_mode: Literal["none", "layer", "row", "tensor"] = "layer"
     main_gpu: int = 0
     tensor_split: tuple[float, ...] = ()
+    """Each device's share of the layers; empty: by free memory."""
+    tensor_overrides: tuple[tuple[str, str], ...] = ()
+    """Patterns of tensors' names, and the buffers that they go to, whatever else is said."""
+    n_cpu_moe: int | None = None
+    """Layers, from the first, whose experts stay in RAM; None: those that don't fit elsewhere."""
+    kv_offload: bool = True
+    """Whether the KV cells of layers on devices are there too."""
+    op_offload: bool = True
+    """Whether devices compute large batches for layers in RAM."""
+    fit: bool = True
+    """Whether what was left open is made to fit memory, and what can't fit is refused."""
+    fit_margins_mib: tuple[int, ...] = (1024,)
+    """Memory of each device to leave free; one number: of every device."""
+    fit_ctx: int = 4096
+    """Layers leave devices rather than that the context gets shorter."""
+    repack: bool = True
+    """Whether weights in RAM are laid out anew for this processor: faster, but copies."""
+    check_tensors: bool = False
+    """Whether the weights are looked through for values that are no numbers."""
+    numa: Literal["distribute", "isolate", "numactl"] | None = None
+    rpc: tuple[str, ...] = ()
+    """Workers on other machines, `host:port`, whose devices are used as if they were this one's."""
     cache_ram_mib: int = 8192
     """RAM for prefixes spilled from the KV pool; 0: none; -1: no limit."""
     speculation: tuple[Drafter, ...] = DRAFTERS
@@ -294,6 +350,8 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True, tag="options"):
     """0: as n_threads."""
     grammar_seconds: float = 4.0
     """How long compiling a request's grammar may take."""
+    adapters: tuple[str, ...] = ()
+    """Files of LoRA adapters that are loaded with the model: the first has the id 0, the next 1."""
     verbose: bool = False
     """Pass llama.cpp's own log lines on."""
 
@@ -312,6 +370,14 @@ class EngineUnavailable(BackendError):
 
 class InvalidRequest(BackendError):
     """The request itself can't be run, by any engine at any time; the message says why."""
+
+
+class UnknownAdapter(InvalidRequest):
+    """One of the request's LoRA adapters isn't loaded, or no longer."""
+
+
+class AdapterLoadError(BackendError):
+    """The LoRA adapter cannot be loaded; the message is one clear line."""
 
 
 class InvalidGrammar(InvalidRequest):
@@ -385,6 +451,15 @@ class Backend(Protocol):
 
     def cancel(self, request_id: str, index: int) -> None:
         """Stop one sequence of a running request (a stop string was met). What still comes for it doesn't matter."""
+        ...
+
+    async def load_adapter(self, path: str) -> int:
+        """Load a LoRA adapter from a GGUF file; its id, which no other one ever has. It outlives the engine. Raises
+        AdapterLoadError, and EngineUnavailable."""
+        ...
+
+    def unload_adapter(self, adapter: int) -> None:
+        """From now on, no request can have it; those that run with it go on. Does nothing for an unknown one."""
         ...
 
     @property

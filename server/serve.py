@@ -20,8 +20,8 @@ from server.access.access import Access
 from server.access.key_file import KeyFileError
 from server.access.tls import CertificateError
 from server.config import Settings
+from server.hosting.catalog import CatalogError, catalog, is_on_demand
 from server.log_format import formatter
-from server.model_source import ModelNotFound, find_model
 
 log = logging.getLogger("paddock")
 
@@ -42,8 +42,8 @@ def serve(settings: Settings) -> int:
     _set_up_logging(settings)
     _allow_files(settings.max_connections + OTHER_FILES)
     try:
-        path = find_model(settings.model)
-    except ModelNotFound as error:
+        specs = catalog(settings)
+    except CatalogError as error:
         raise StartError(str(error)) from None
     try:
         access = Access.of(settings)
@@ -52,14 +52,19 @@ def serve(settings: Settings) -> int:
     # Before the model is loaded: a taken port is known at once, and probes get their 503 while it loads.
     with _listen(settings.host, settings.port) as listener, _listen_apart(settings) as admin_listener:
         url = _url(listener, "http" if access.certificate is None else "https")
-        log.info("listening at %s, loading %s", url, path.name)
+        backend = None
+        if is_on_demand(settings):
+            log.info("listening at %s", url)
+        else:
+            log.info("listening at %s, loading %s", url, specs[0].hub or specs[0].path.name)
+            if specs[0].hub is None:
+                backend = LlamaCppBackend(specs[0].engine_options())
+                backend.launch()
         _warn(listener, admin_listener, access)
-        backend = LlamaCppBackend(settings.engine_options(str(path)))
-        backend.launch()
         from server.service import run  # HTTP, the wire format, templates: nearly half a second
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(run(settings, path, backend, listener, url, access, admin_listener))
+            return runner.run(run(settings, specs, backend, listener, url, access, admin_listener))
 
 
 def _listen_apart(settings: Settings) -> AbstractContextManager[socket.socket | None]:
@@ -136,5 +141,5 @@ def _set_up_logging(settings: Settings) -> None:
     if settings.log_level != "debug":
         # uvicorn says "started" and "shutting down" in many lines; the lines above say it in one.
         logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level.upper())))
-    for chatty in ("asyncio", "httpcore", "httpx"):
+    for chatty in ("asyncio", "httpcore", "httpcore2", "httpx", "httpx2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import socket
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from backends.base import ModelLoadError
+from backends.llama_cpp.available_memory import available_bytes
 from backends.llama_cpp.client import LlamaCppBackend
 from server.access.access import Access
 from server.app import create_admin_app, create_app
-from server.chat.builtin import load as load_chat_template
 from server.config import Settings
+from server.errors import APIError
+from server.hosting.catalog import ModelSpec, catalog, is_on_demand
+from server.hosting.host import Host
+from server.hosting.hosted_model import HostedModel
+from server.hosting.memory import Budget
+from server.hosting.opening import ahead, open_model
+from server.hosting.policy import Limits
 from server.http_server import HTTPServer
-from server.model_source import model_names
-from server.progress import LoadingBar
 from server.serve import StartError
 from server.shutdown import Signals, drain
 from server.state import AppState
@@ -32,31 +34,33 @@ log = logging.getLogger("paddock")
 
 async def run(
     settings: Settings,
-    path: Path,
-    backend: LlamaCppBackend,
+    specs: Sequence[ModelSpec],
+    launched: LlamaCppBackend | None,
     listener: socket.socket,
     url: str,
     access: Access,
     admin_listener: socket.socket | None,
 ) -> int:
-    """Answer at `listener` while `backend`, which is launched, loads, and from then on serve it; the exit status.
+    """Answer at `listener` while the models load that are to be there from the start, and from then on serve them all;
+    the exit status.
 
-    `admin_listener`: where metrics and the like are served instead. Raises StartError.
+    `launched`: the only model's backend, of a server that has no others and its file here. `admin_listener`: where
+    metrics and the like are served instead. Raises StartError.
     """
     asyncio.get_running_loop().set_exception_handler(_log_stray_error)
     try:
         spans = start_tracing(settings.otlp_traces_endpoint)
     except TracingUnavailable as error:
         raise StartError(str(error)) from None
+    host = _host(settings, specs, launched)
     state = AppState(
-        model_names=model_names(path, settings.alias),
+        host=host,
+        models_now=_catalog_reader(settings, host.limits.memory),
         limits=settings.limits(),
         keys=access.keys,
         admin_apart=admin_listener is not None,
         cors_origins=settings.cors_origins,
         request_timeout=settings.timeout,
-        default_max_tokens=None if settings.n_predict < 0 else settings.n_predict,
-        max_queue=None if settings.max_queue < 0 else settings.max_queue,
         log_prompts=settings.log_prompts,
         spans=spans,
     )
@@ -69,7 +73,7 @@ async def run(
     signals = Signals()
     admin_serving = asyncio.create_task(_serve_admin(state, admin_listener, settings.write_timeout))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    loading = asyncio.create_task(_load(backend, settings, state, path))
+    loading = asyncio.create_task(_load_first(host))
     try:
         await asyncio.wait((loading, serving, signals.first), return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
@@ -77,11 +81,11 @@ async def run(
                 loading.result()
             except ModelLoadError as error:
                 raise StartError(str(error)) from None
-            log.info("ready: %s at %s", " = ".join(state.model_names), url)
+            log.info("ready: %s at %s", ", ".join(" = ".join(spec.names) for spec in specs), url)
             await asyncio.wait((serving, signals.first), return_when=asyncio.FIRST_COMPLETED)
         if serving.done():  # which it never is by itself, unless it failed
             return 1
-        delay = settings.drain_delay if state.backend is not None else 0.0
+        delay = settings.drain_delay if host.started else 0.0
         await drain(state.drain, signals, delay=delay, patience=settings.drain_timeout)
         return 0
     finally:
@@ -89,7 +93,7 @@ async def run(
         await serving
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
-        await backend.stop()
+        await host.stop()
         admin_serving.cancel()
         await asyncio.gather(admin_serving, return_exceptions=True)
         if spans is not None:
@@ -114,20 +118,43 @@ def _log_stray_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -
     log.error("%s", context["message"], exc_info=context.get("exception"))
 
 
-async def _load(backend: LlamaCppBackend, settings: Settings, state: AppState, path: Path) -> None:
-    bar = LoadingBar(path.name)
-    try:
-        await backend.start(bar)
-    finally:
-        bar.close()
-    for note in backend.model.notes:
-        log.info("%s", note)
-    defaults = settings.sampling_defaults(backend.model.sampling_defaults)
-    backend.model = msgspec.structs.replace(backend.model, sampling_defaults=defaults)
-    template = settings.chat_template_file or settings.chat_template
-    try:
-        state.chat_template = load_chat_template(template, backend.model.chat_template, backend.tokenizer.info)
-    except ValueError as error:
-        raise StartError(str(error)) from None
-    state.backend = backend
-    gc.freeze()  # what is here now stays: looking through it for garbage would stop all streams for 20 ms
+def _host(settings: Settings, specs: Sequence[ModelSpec], launched: LlamaCppBackend | None) -> Host:
+    idle_after = None if settings.sleep_idle_seconds < 0 else settings.sleep_idle_seconds
+    if not is_on_demand(settings):
+        opener = open_model if launched is None else ahead(launched)
+        only = HostedModel(specs[0], opener, max_queue=_max_queue(settings), at_start=True)
+        return Host([only], limits=Limits(idle_after=idle_after))
+    memory = available_bytes() if settings.models_memory is None else settings.models_memory << 20
+    return Host(
+        _several(settings, specs, memory),
+        on_demand=True,
+        autoload=settings.models_autoload,
+        limits=Limits(settings.models_max, memory, idle_after),
+    )
+
+
+def _several(settings: Settings, specs: Sequence[ModelSpec], memory: int) -> list[HostedModel]:
+    n_models = min(len(specs), settings.models_max or len(specs))
+    budget = Budget(memory, n_models, binding=settings.models_memory is not None)
+    max_queue = _max_queue(settings)
+    return [HostedModel(spec, open_model, fitted=budget.fitted, max_queue=max_queue) for spec in specs]
+
+
+def _catalog_reader(settings: Settings, memory: int | None) -> Callable[[], list[HostedModel]] | None:
+    """For who wants to know what models there are now; None: there is one, for good."""
+    return None if memory is None else lambda: _several(settings, catalog(settings), memory)
+
+
+def _max_queue(settings: Settings) -> int | None:
+    return None if settings.max_queue < 0 else settings.max_queue
+
+
+async def _load_first(host: Host) -> None:
+    """What is to be there from the start. Raises ModelLoadError, if nothing else is there."""
+    if not host.on_demand:
+        await host.load(host.models[0])
+        return
+    loads = [host.load(model) for model in host.models if model.spec.load_on_startup]
+    for failure in await asyncio.gather(*loads, return_exceptions=True):
+        if failure is not None and not isinstance(failure, (ModelLoadError, APIError)):
+            raise failure

@@ -1,45 +1,40 @@
-"""What the routes work with: the loaded model and the server's settings."""
+"""What the routes work with: the models and the server's settings."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
 from backends.base import Backend, ModelInfo
-from server.access.caller import Caller
+from server.access.caller import caller_of
 from server.access.key_store import KeyStore
-from server.admission import Admission
-from server.chat.dialect import Dialect
-from server.chat.template import ChatTemplate
 from server.draining import Drain
-from server.errors import unavailable, unknown_model, unsupported
+from server.errors import unavailable
+from server.hosting.host import Host
+from server.hosting.hosted_model import HostedModel
+from server.hosting.in_use import hold
+from server.hosting.served import Served
 from server.limits import Limits
 from server.metrics import Metrics
 from server.observed_backend import ObservedBackend
 from server.request_record import current
+from server.schemas.lora import LoraScale
 
 if TYPE_CHECKING:  # not imported unless requests are traced
     from server.spans import Spans
-
-TEMPLATE_FOR_TOOLS = "tokenizer.chat_template.tool_use"
-"""The GGUF key of what Transformers calls a named template."""
 
 
 @dataclass(kw_only=True)
 class AppState:
     """One per application."""
 
-    model_names: list[str]
-    """The model's ids; all name the same model."""
-    backend: Backend | None = None
-    """None while the model loads."""
-    chat_template: ChatTemplate | None = None
-    """None: the model has none, and none was named."""
+    host: Host
     created: int = field(default_factory=lambda: int(time.time()))
     keys: KeyStore | None = None
     """Without: anyone is let in."""
@@ -50,53 +45,44 @@ class AppState:
     limits: Limits = field(default_factory=Limits)
     request_timeout: float | None = None
     """Seconds that a request may take from its arrival; None: for ever."""
-    default_max_tokens: int | None = None
-    """Of chat requests that don't say; None: to the context's end."""
     sse_ping_interval: float = 5.0
     """Seconds between comments that keep a stream's connection open; 0: none."""
-    max_queue: int | None = None
-    """Sequences that may wait for a place among those that are computed; None: any number."""
     log_prompts: bool = False
+    models_now: Callable[[], list[HostedModel]] | None = None
+    """Those that there are if the catalog is read again, which may take a while. Raises CatalogError."""
     spans: Spans | None = None
     drain: Drain = field(init=False, default_factory=Drain)
-    admission: Admission = field(init=False)
     metrics: Metrics = field(init=False)
-    _dialects: dict[str, Dialect] = field(init=False, default_factory=dict)
-    """By their templates' sources."""
 
     def __post_init__(self) -> None:
-        self.admission = Admission(self.max_queue)
-        self.metrics = Metrics(self.model_names[0], lambda: self.backend)
+        self.metrics = Metrics(self.host)
 
-    def loaded(self) -> Backend:
-        """The backend, measured. Raises a 503 while there is none. While its engine is started again, requests wait."""
-        if self.backend is None:
-            raise unavailable("The model is still loading.")
-        return ObservedBackend(self.backend, self.metrics, self.admission)
+    def resolve(self, name: str | None, request: Request) -> Served:
+        """What a request means by `name`; None: the first model. Raises a 404 for what isn't here, or not for whoever
+        asks."""
+        served = self.host.resolve(name, caller_of(request))
+        if (record := current()) is not None:
+            record.model, record.served = name, served.model.name
+        return served
 
-    def dialect(self, *, tools: bool = False) -> Dialect:
-        """Of the loaded model. `tools`: for a conversation with tools, for which some models have a template apart.
+    async def backend(self, request: Request, served: Served, adapters: Sequence[LoraScale] | None = None) -> Backend:
+        """The model's backend, measured, which the request keeps until its answer is sent. Waits for the model to be
+        loaded. While its engine is started again, requests wait too, but later. `adapters`: those that the request
+        asks for instead of the ones that its model's name means.
 
-        Raises a 400 if the model has no chat template.
+        Raises ModelLoadError, a 429 if too many wait already, a 503 while the server starts, a 400 for an adapter that
+        isn't there, and a 404 if the name was that of one that is gone.
         """
-        if self.chat_template is None:
-            message = "This model's file has no chat template: start the server with --chat-template NAME or FILE."
-            raise unsupported(message, "messages")
-        template, backend = self.chat_template, self.loaded()
-        if tools and template.source == backend.model.chat_template:
-            source = backend.model.metadata.get(TEMPLATE_FOR_TOOLS, template.source)
-            template = ChatTemplate(source, template.special_tokens)
-        if template.source not in self._dialects:
-            self._dialects[template.source] = Dialect(template, backend.tokenizer.info)
-        return self._dialects[template.source]
-
-    def check_model(self, name: str | None, caller: Caller) -> None:
-        """Raises a 404 for a model that isn't here, or not for this caller. None: the model that is here."""
-        names = caller.may_use(self.model_names)
-        if name not in names and (name is not None or not names):
-            raise unknown_model(name, names)
-        if name is not None and (record := current()) is not None:
-            record.model = name
+        model = served.model
+        if not (self.host.on_demand or model.ever_loaded):
+            raise unavailable("The model is still loading.")
+        use = hold(request, model)
+        if not model.loaded:
+            with model.admission.waiting(model.spec.settings.parallel):
+                await use.ready(autoload=_autoload(request, self.host.autoload))
+        backend = await use.ready()
+        chosen = model.adapters.chosen(served.adapter, adapters or (), caller_of(request))
+        return ObservedBackend(backend, self.metrics.of_model(model.name), model.admission, chosen)
 
     def deadline(self) -> float | None:
         """When a request that arrives now must be done, on the running loop's clock."""
@@ -116,3 +102,9 @@ def fingerprint(model: ModelInfo) -> str:
     """OpenAI's `system_fingerprint`: the same as long as the same model runs in the same way."""
     identity = f"{model.path}|{model.description}|{model.size_bytes}|{model.n_params}|{model.n_ctx}"
     return "fp_" + hashlib.sha256(identity.encode()).hexdigest()[:10]
+
+
+def _autoload(request: Request, default: bool) -> bool:
+    """llama-server's `?autoload=true|false`."""
+    asked = request.query_params.get("autoload")
+    return default if asked is None else asked in ("true", "1")

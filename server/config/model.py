@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from server.hub.name import PREFIX as HUB_PREFIX
+
 from .setting import flag
 
 GROUP = "Model"
@@ -18,20 +20,30 @@ def _aliases(text: str) -> tuple[str, ...]:
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
     model: Annotated[
-        str | None,
-        flag("-m --model", GROUP, "the GGUF to serve", metavar="FILE", default_text="the demo model"),
-    ] = None
+        tuple[str, ...],
+        flag(
+            "-m --model",
+            GROUP,
+            "the GGUF to serve: its file, or a repository of the Hugging Face Hub as REPO[@REVISION][:QUANT]; several "
+            "times for several models",
+            metavar="MODEL",
+            parse=lambda text: (text,),
+            repeatable=True,
+            prefixed=dict.fromkeys(("-hf", "-hfr", "--hf-repo"), HUB_PREFIX),
+            default_text="the demo model",
+        ),
+    ] = ()
     alias: Annotated[
         tuple[str, ...],
         flag(
             "-a --alias",
             GROUP,
-            "the model's id in the API; several, separated by commas, all name it",
+            "the model's id in the API; several, separated by commas, all name it, or are one for each --model",
             metavar="NAMES",
             parse=_aliases,
             separator=",",
             expects="names separated by commas",
-            default_text="the file's name without .gguf",
+            default_text="the model as it was named; of a file, its name without .gguf",
         ),
     ] = ()
     chat_template: Annotated[

@@ -23,6 +23,8 @@ class Setting:
     metavar: str = "N"
     shorthands: Mapping[str, str] = field(default_factory=dict)
     """Flags without a value, and the value that each stands for."""
+    prefixed: Mapping[str, str] = field(default_factory=dict)
+    """Flags whose value stands for one that begins with this."""
     parse: Callable[[str], Any] | None = None
     """Reads the text of a flag or of the environment, where msgspec's own reading isn't it. Raises ValueError."""
     expects: str = ""
@@ -57,5 +59,5 @@ def flag(flags: str, group: str, text: str, **rest: Any) -> Setting:
 
 
 def layers(text: str) -> int:
-    """Reads a number of layers; auto and all are -1."""
-    return -1 if text in ("auto", "all") else int(text)
+    """Reads a number of layers; auto is -1 and all is -2, as in llama-server."""
+    return {"auto": -1, "all": -2}.get(text) or int(text)

@@ -16,15 +16,37 @@ from msgspec import Meta
 
 from backends.base import EngineOptions, SamplingParams
 
-from . import access, context, gpu, http, limits, logging, model, overload, speculation
+from . import (
+    access,
+    context,
+    gpu,
+    http,
+    hub,
+    limits,
+    logging,
+    lora,
+    memory,
+    model,
+    models,
+    overload,
+    rope,
+    rpc,
+    speculation,
+)
 from .access import AccessSettings
 from .context import ContextSettings
 from .gpu import GPUSettings
 from .http import HTTPSettings
+from .hub import HubSettings
 from .limits import LimitSettings
 from .logging import LoggingSettings
+from .lora import LoraSettings
+from .memory import MemorySettings
 from .model import ModelSettings
+from .models import ModelsSettings
 from .overload import OverloadSettings
+from .rope import RopeSettings
+from .rpc import RPCSettings
 from .sampling import SAMPLING_FLAGS
 from .setting import Setting, flag
 from .speculation import SpeculationSettings
@@ -32,27 +54,41 @@ from .speculation import SpeculationSettings
 SAMPLING = "Sampling, where a request doesn't say (defaults are the GGUF's own, else those shown)"
 GROUPS = (
     model.GROUP,
+    hub.GROUP,
+    models.GROUP,
     http.GROUP,
     overload.GROUP,
     access.GROUP,
     limits.GROUP,
     context.GROUP,
+    rope.GROUP,
     gpu.GROUP,
+    memory.GROUP,
+    rpc.GROUP,
+    lora.GROUP,
     speculation.GROUP,
     SAMPLING,
     logging.GROUP,
 )
+SERVER_WIDE = (models.GROUP, http.GROUP, overload.GROUP, access.GROUP, limits.GROUP, logging.GROUP)
+"""Those that a model can't have settings of its own in."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(
     ModelSettings,
+    HubSettings,
+    ModelsSettings,
     HTTPSettings,
     OverloadSettings,
     AccessSettings,
     LimitSettings,
     ContextSettings,
+    RopeSettings,
     GPUSettings,
+    MemorySettings,
+    RPCSettings,
+    LoraSettings,
     SpeculationSettings,
     LoggingSettings,
 ):
@@ -76,6 +112,7 @@ class Settings(
             step_budget_ms=self.step_budget,
             n_threads=max(0, self.threads),
             n_threads_batch=max(0, self.threads_batch),
+            rope=self.rope_options(),
             load_mode=self.load_mode,
             cache_type_k=self.cache_type_k,
             cache_type_v=self.cache_type_v,
@@ -84,6 +121,18 @@ class Settings(
             split_mode=self.split_mode,
             main_gpu=self.main_gpu,
             tensor_split=self.tensor_split,
+            devices=self.device,
+            tensor_overrides=self.override_tensor,
+            n_cpu_moe=self.n_cpu_moe,
+            kv_offload=self.kv_offload,
+            op_offload=self.op_offload,
+            fit=self.fit,
+            fit_margins_mib=self.fit_target,
+            fit_ctx=self.fit_ctx,
+            repack=self.repack,
+            check_tensors=self.check_tensors,
+            numa=self.numa,
+            rpc=self.rpc,
             cache_ram_mib=self.cache_ram,
             speculation=self.spec_type,
             draft_model_path=self.model_draft and str(Path(self.model_draft).expanduser()),

@@ -10,7 +10,7 @@ import dataclasses
 import math
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -29,7 +29,6 @@ FALSE = ("false", "0", "off", "no", "disabled")
 _CONTINUOUS = "batching is always continuous"
 _ONE_POOL = "sequences always share one pool"
 _NO_PAGE = "there is no web page"
-_NO_HUB = "models come from files only, as yet: download the GGUF and give its path"
 NOT_OURS = {
     "-cb": _CONTINUOUS,
     "--cont-batching": _CONTINUOUS,
@@ -42,8 +41,6 @@ NOT_OURS = {
     "--no-context-shift": "the context is never shifted",
     "--no-ui": _NO_PAGE,
     "--no-webui": _NO_PAGE,
-    "-hf": _NO_HUB,
-    "--hf-repo": _NO_HUB,
 }
 """Flags of llama-server that Paddock has no use for, and why."""
 
@@ -61,6 +58,8 @@ def settings_of(given: dict[str, Any], environment: Mapping[str, str] = os.envir
     for setting in SETTINGS:
         if setting.name in notes:
             values[setting.name] = _from_flags(setting, notes[setting.name])
+    if values.get("rope_scale") and values.get("rope_freq_scale"):
+        raise UsageError("--rope-scale and --rope-freq-scale both scale positions: give one")
     return _build(values)
 
 
@@ -68,7 +67,7 @@ def settings_of(given: dict[str, Any], environment: Mapping[str, str] = os.envir
 
 
 class _Note(argparse.Action):
-    """Collects (text, flag as it was written), as often as it is given; a shorthand's text is its const."""
+    """Collects (text, flag as it was written), as often as it is given. A const is the text, or stands before it."""
 
     def __call__(
         self,
@@ -77,14 +76,19 @@ class _Note(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        text = self.const if self.nargs == 0 else values
+        text = self.const if self.nargs == 0 else (self.const or "") + values
         setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or ()), (text, option_string)])
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """MODEL, a flag for every setting, and --config."""
     parser.add_argument("MODEL", nargs="?", help=argparse.SUPPRESS)
-    for title in GROUPS:
+    add_flags(parser, GROUPS)
+
+
+def add_flags(parser: argparse.ArgumentParser, groups: Iterable[str]) -> None:
+    """A flag for every setting of these groups, and --config."""
+    for title in groups:
         group = parser.add_argument_group(title)
         for setting in (s for s in SETTINGS if s.group == title):
             _add(group, setting)
@@ -100,6 +104,10 @@ def _add(group: Any, setting: Setting) -> None:
         flags = [flag for flag, meaning in setting.shorthands.items() if meaning == value]
         stands_for = f"the same as {setting.flags[-1]} {value}" if setting.flags else text
         group.add_argument(*flags, dest=setting.name, action=_Note, nargs=0, const=value, help=stands_for)
+    for prefix in dict.fromkeys(setting.prefixed.values()):
+        flags = [flag for flag, meaning in setting.prefixed.items() if meaning == prefix]
+        text, metavar = f"the same as {setting.flags[-1]} {prefix}{setting.metavar}", setting.metavar
+        group.add_argument(*flags, dest=setting.name, metavar=metavar, action=_Note, const=prefix, help=text)
 
 
 def default_text(setting: Setting) -> str:
@@ -222,6 +230,15 @@ def _expectation(hint: Any) -> str:
         elif meta.gt is not None:
             words += f" above {meta.gt}"
     return words
+
+
+def overlaid(settings: Settings, given: Iterable[tuple[Setting, str, str]]) -> Settings:
+    """The same with others over them: each a setting, its text, and where that stands. Raises UsageError."""
+    own = {field.name for field in dataclasses.fields(Settings)}
+    values = {setting.name: _read(setting, text, where) for setting, text, where in given}
+    sampling = {name: value for name, value in values.items() if name not in own}
+    fields = {name: value for name, value in values.items() if name in own}
+    return dataclasses.replace(settings, **fields, sampling=settings.sampling | sampling)
 
 
 def _build(values: dict[str, Any]) -> Settings:

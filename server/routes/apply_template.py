@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.access.caller import caller_of
 from server.body import read_body
 from server.connection import unless_gone
 from server.rendering import render
@@ -25,12 +24,12 @@ async def apply_template(request: Request) -> Response:
     state = state_of(request)
     body = await read_body(ApplyTemplateRequest, request, state.limits)
     check_conversation(body)
-    state.check_model(None, caller_of(request))
-    state.loaded()
-    dialect = state.dialect(tools=body.has_tools)
+    served, deadline = state.resolve(body.model or None, request), state.deadline()
+    await unless_gone(request, state.backend(request, served), deadline)
+    dialect = served.model.dialect(tools=body.has_tools)
     thread = aside if body.tools or body.functions else asyncio.to_thread
     rendering = thread(lambda: render(dialect, body, toolset(body)).prompt)
-    prompt = await unless_gone(request, rendering, state.deadline())
+    prompt = await unless_gone(request, rendering, deadline)
     return Response(msgspec.json.encode(ApplyTemplateResponse(prompt)), media_type="application/json")
 
 

@@ -13,13 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from backends.base import GenerateRequest, PromptProgress
+from backends.base import Backend, GenerateRequest, PromptProgress
 from server import sse
 from server.access.caller import caller_of
 from server.body import read_body
 from server.chat_plan import ChatPlan, plan_chat
 from server.connection import unless_gone
 from server.generation import Generation, TextDelta, TokenText
+from server.hosting.served import Served
 from server.prompt import chat_tokens, prediction_tokens, room_for
 from server.routes.chat_message import Assembly
 from server.routes.chat_reply import Reply
@@ -37,21 +38,26 @@ from server.schemas.chat_response import (
 from server.schemas.logprobs import chat_logprobs
 from server.schemas.rules import check_chat
 from server.schemas.usage import Usage, progress_of, usage
-from server.state import AppState, fingerprint, state_of
+from server.state import fingerprint, state_of
 
 
 async def chat_completions(request: Request) -> Response:
     state = state_of(request)
     body = await read_body(ChatCompletionRequest, request, state.limits)
     check_chat(body)
-    caller = caller_of(request)
-    state.check_model(body.model, caller)
+    served = state.resolve(body.model, request)
     deadline = state.deadline()
-    chat = await unless_gone(request, _prepare(state, body), deadline)
-    caller.reserve([chat.generation], bounded=body.completion_limit is not None)
+
+    async def prepared() -> _Chat:
+        chat = await _prepare(await state.backend(request, served, body.lora), served, body)
+        caller_of(request).reserve([chat.generation], bounded=body.completion_limit is not None)
+        return chat
+
     if body.stream:
         ping = state.sse_ping_interval if body.sse_ping_interval is None else body.sse_ping_interval
-        return await sse.stream(request, _chunks(chat), ping=ping, deadline=deadline)
+        events = await sse.begun(request, prepared, _chunks, deadline=deadline, waits=not served.model.loaded)
+        return await sse.stream(request, events, ping=ping, deadline=deadline)
+    chat = await unless_gone(request, prepared(), deadline)
     answer = await unless_gone(request, _answer(chat), deadline)
     return Response(msgspec.json.encode(answer), media_type="application/json")
 
@@ -69,14 +75,13 @@ class _Chat:
     created: int
 
 
-async def _prepare(state: AppState, body: ChatCompletionRequest) -> _Chat:
-    backend = state.loaded()
-    planned = await plan_chat(state.dialect(tools=body.has_tools), body)
+async def _prepare(backend: Backend, served: Served, body: ChatCompletionRequest) -> _Chat:
+    planned = await plan_chat(served.model.dialect(tools=body.has_tools), body)
     tokens = await chat_tokens(backend.tokenizer, planned.prompt)
     limit = body.completion_limit
     asked = limit is not None
     if not asked and body.n_predict is None:
-        limit = state.default_max_tokens
+        limit = served.model.default_max_tokens
     request = GenerateRequest(
         id=f"chatcmpl-{uuid.uuid4().hex}",
         prompt=tokens,

@@ -28,7 +28,7 @@ from server.schemas.completion_response import Completion, CompletionChoice, Com
 from server.schemas.logprobs import completion_logprobs
 from server.schemas.rules import check_completion
 from server.schemas.usage import Timings, Usage, progress_of, usage
-from server.state import AppState, fingerprint, state_of
+from server.state import fingerprint, state_of
 from server.structured.content import completion_grammar, structure_field
 
 
@@ -36,14 +36,20 @@ async def completions(request: Request) -> Response:
     state = state_of(request)
     body = await read_body(CompletionRequest, request, state.limits)
     check_completion(body)
-    caller = caller_of(request)
-    state.check_model(body.model, caller)
+    served = state.resolve(body.model, request)
     deadline = state.deadline()
-    run = await unless_gone(request, _prepare(state, body), deadline)
-    caller.reserve([prompt.generation for prompt in run.prompts], bounded=body.completion_limit is not None)
+
+    async def prepared() -> _Run:
+        run = await _prepare(await state.backend(request, served, body.lora), body)
+        generations = [prompt.generation for prompt in run.prompts]
+        caller_of(request).reserve(generations, bounded=body.completion_limit is not None)
+        return run
+
     if body.stream:
         ping = state.sse_ping_interval if body.sse_ping_interval is None else body.sse_ping_interval
-        return await sse.stream(request, _chunks(run), ping=ping, deadline=deadline)
+        events = await sse.begun(request, prepared, _chunks, deadline=deadline, waits=not served.model.loaded)
+        return await sse.stream(request, events, ping=ping, deadline=deadline)
+    run = await unless_gone(request, prepared(), deadline)
     answer = await unless_gone(request, _answer(run), deadline)
     return Response(msgspec.json.encode(answer), media_type="application/json")
 
@@ -68,8 +74,7 @@ class _Run:
     created: int
 
 
-async def _prepare(state: AppState, body: CompletionRequest) -> _Run:
-    backend = state.loaded()
+async def _prepare(backend: Backend, body: CompletionRequest) -> _Run:
     run_id = f"cmpl-{uuid.uuid4().hex}"
     sampling = await sampling_params(body, backend.model.sampling_defaults, backend.tokenizer)
     grammar = await completion_grammar(body, body.response_format)

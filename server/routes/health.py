@@ -13,11 +13,14 @@ from server.state import state_of
 
 
 async def health(request: Request) -> Response:
-    """A 503 with Retry-After while the model loads, its engine is restarted, or the server has been told to end."""
+    """A 503 with Retry-After while the server starts, its only model's engine is restarted, or the server has been told
+    to end. Models that are loaded when they are needed have no say."""
     state = state_of(request)
     if state.drain.begun:
         raise unavailable("The server is shutting down.")
-    if not state.loaded().ready:
+    if not state.host.started:
+        raise unavailable("The model is still loading.")
+    if not state.host.ready:
         raise unavailable("The engine is restarting.")
     return _ok()
 

@@ -2,32 +2,72 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 import msgspec
+from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.access.caller import caller_of
-from server.schemas.models import Model, ModelList, ModelMeta
+from backends.base import ModelInfo
+from server.access.caller import Caller, caller_of
+from server.errors import models_unreadable
+from server.hosting.catalog import CatalogError
+from server.hosting.hosted_model import HostedModel
+from server.hosting.served import Served
+from server.schemas.models import Model, ModelList, ModelMeta, ModelStatus
 from server.state import AppState, state_of
 
 
 async def list_models(request: Request) -> Response:
-    state = state_of(request)
-    names = caller_of(request).may_use(state.model_names)
-    return _json(ModelList(data=[_model(state, name) for name in names]))
+    """With `reload`, which takes an admin key where keys are asked for, the folder and the presets are read again."""
+    state, caller = state_of(request), caller_of(request)
+    if request.query_params.get("reload") and state.models_now is not None:
+        caller.check_admin()
+        await _reload(state, state.models_now)
+    allowed = {*state.host.names(caller)}
+    return _json(
+        ModelList(data=[_model(state, served, caller) for served in state.host.served() if served.name in allowed])
+    )
 
 
 async def get_model(request: Request) -> Response:
     state = state_of(request)
-    name = request.path_params["model"]
-    state.check_model(name, caller_of(request))
-    return _json(_model(state, name))
+    return _json(_model(state, state.resolve(request.path_params["model"], request), caller_of(request)))
 
 
-def _model(state: AppState, name: str) -> Model:
-    info = state.loaded().model
-    meta = ModelMeta(
+async def _reload(state: AppState, models_now: Callable[[], list[HostedModel]]) -> None:
+    try:
+        models = await asyncio.to_thread(models_now)
+    except CatalogError as error:
+        raise models_unreadable(str(error)) from None
+    await asyncio.shield(state.host.renew(models))  # whoever asks for it may go away meanwhile
+
+
+def _model(state: AppState, served: Served, caller: Caller) -> Model:
+    model, adapter = served.model, served.adapter
+    return Model(
+        id=served.name,
+        created=state.created,
+        owned_by="paddock",
+        aliases=[] if adapter else [name for name in caller.may_use(model.spec.names) if name != served.name],
+        status=_status(model),
+        root=UNSET if adapter is None else str(model.adapters.path(adapter)),
+        parent=UNSET if adapter is None else model.name,
+        meta=UNSET if model.known is None else _meta(model.known.info),
+    )
+
+
+def _status(model: HostedModel) -> ModelStatus:
+    if model.failure is not None and model.status == "unloaded":
+        return ModelStatus(model.status, failed=True, error=model.failure.reason)
+    return ModelStatus(model.status)
+
+
+def _meta(info: ModelInfo) -> ModelMeta:
+    return ModelMeta(
         n_vocab=info.n_vocab,
         n_ctx=info.n_ctx,
         n_ctx_train=info.n_ctx_train,
@@ -35,7 +75,6 @@ def _model(state: AppState, name: str) -> Model:
         n_params=info.n_params,
         size=info.size_bytes,
     )
-    return Model(id=name, created=state.created, owned_by="paddock", meta=meta)
 
 
 def _json(value: msgspec.Struct) -> Response:

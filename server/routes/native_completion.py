@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -12,36 +15,31 @@ from server.access.caller import caller_of
 from server.body import read_body
 from server.connection import unless_gone
 from server.fim import ExtraFile, extra_tokens, fim_prompt, fit, markers
+from server.hosting.served import Served
 from server.native.prompts import mixed_tokens
 from server.native.run import Run, answer, check, pieces, prepare, wanted_tokens
 from server.prompt import completion_tokens
 from server.schemas.native import InfillRequest, NativeCompletionRequest, NativeOptions
-from server.state import AppState, state_of
+from server.state import state_of
+
+Body = TypeVar("Body", bound=NativeOptions)
 
 
 async def completion(request: Request) -> Response:
     state = state_of(request)
     body = await read_body(NativeCompletionRequest, request, state.limits)
-    _check(request, body)
-    deadline = state.deadline()
-    return await _respond(request, body, deadline, await unless_gone(request, _completion(state, body), deadline))
+    check(body)
+    return await _respond(request, body, _completion)
 
 
 async def infill(request: Request) -> Response:
     state = state_of(request)
     body = await read_body(InfillRequest, request, state.limits)
-    _check(request, body)
-    deadline = state.deadline()
-    return await _respond(request, body, deadline, await unless_gone(request, _infill(state, body), deadline))
-
-
-def _check(request: Request, body: NativeOptions) -> None:
-    state_of(request).check_model(body.model or None, caller_of(request))
     check(body)
+    return await _respond(request, body, _infill)
 
 
-async def _completion(state: AppState, body: NativeCompletionRequest) -> Run:
-    backend = state.loaded()
+async def _completion(backend: Backend, served: Served, body: NativeCompletionRequest) -> Run:
     prompts = []
     for number, prompt in enumerate(body.prompt):
         param = f"prompt[{number}]" if len(body.prompt) > 1 else "prompt"
@@ -51,13 +49,12 @@ async def _completion(state: AppState, body: NativeCompletionRequest) -> Run:
             prompts.append(
                 await mixed_tokens(backend.tokenizer, prompt, add_special=True, parse_special=True, param=param)
             )
-    return await prepare(state, backend, body, prompts)
+    return await prepare(backend, served, body, prompts)
 
 
-async def _infill(state: AppState, body: InfillRequest) -> Run:
-    backend = state.loaded()
-    prompt = await _infill_prompt(backend, body, wanted_tokens(state, body))
-    return await prepare(state, backend, body, [prompt])
+async def _infill(backend: Backend, served: Served, body: InfillRequest) -> Run:
+    prompt = await _infill_prompt(backend, body, wanted_tokens(served.model, body))
+    return await prepare(backend, served, body, [prompt])
 
 
 async def _infill_prompt(backend: Backend, body: InfillRequest, wanted: int | None) -> list[int]:
@@ -77,13 +74,24 @@ async def _infill_prompt(backend: Backend, body: InfillRequest, wanted: int | No
     return fim_prompt(tokenizer.info, marks, before, after, context)
 
 
-async def _respond(request: Request, body: NativeOptions, deadline: float | None, run: Run) -> Response:
-    bounded = body.limit not in (None, -1)
-    caller_of(request).reserve([prompt.generation for prompt in run.prompts], bounded=bounded)
+async def _respond(
+    request: Request, body: Body, run_of: Callable[[Backend, Served, Body], Coroutine[Any, Any, Run]]
+) -> Response:
+    state = state_of(request)
+    served = state.resolve(body.model or None, request)
+    deadline = state.deadline()
+
+    async def prepared() -> Run:
+        run = await run_of(await state.backend(request, served, body.lora), served, body)
+        bounded = body.limit not in (None, -1)
+        caller_of(request).reserve([prompt.generation for prompt in run.prompts], bounded=bounded)
+        return run
+
     if body.stream:
-        default = state_of(request).sse_ping_interval
-        ping = default if body.sse_ping_interval is None else body.sse_ping_interval
-        return await sse.stream(request, pieces(run), ping=ping, deadline=deadline, done=b"")
+        ping = state.sse_ping_interval if body.sse_ping_interval is None else body.sse_ping_interval
+        events = await sse.begun(request, prepared, pieces, deadline=deadline, waits=not served.model.loaded)
+        return await sse.stream(request, events, ping=ping, deadline=deadline, done=b"")
+    run = await unless_gone(request, prepared(), deadline)
     return Response(await unless_gone(request, answer(run), deadline), media_type="application/json")
 
 

@@ -10,27 +10,31 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from backends.base import Backend
-from server.access.caller import caller_of
 from server.access.gate import AdminOnly
 from server.chat.dialect import Dialect
 from server.chat.template import ChatTemplateError
 from server.connection import unless_gone
 from server.errors import APIError
+from server.hosting.hosted_model import HostedModel
 from server.native.settings import request_settings
 from server.schemas.native import NativeOptions
-from server.schemas.native_response import GenerationDefaults, Modalities, Props
+from server.schemas.native_response import GenerationDefaults, ManyProps, Modalities, Props
 from server.state import AppState, state_of
 from server.version import __version__
 
+_BUILD = f"paddock-{__version__}"
+
 
 async def props(request: Request) -> Response:
+    """Asking does not wake a model that sleeps. One that was never loaded is, if it is named."""
     state = state_of(request)
-    state.check_model(None, caller_of(request))
-    backend = state.loaded()
-    options = NativeOptions(n_predict=-1 if state.default_max_tokens is None else state.default_max_tokens)
-    answer = await unless_gone(request, asyncio.to_thread(_props, state, backend, options), state.deadline())
-    return Response(msgspec.json.encode(answer), media_type="application/json")
+    name = request.query_params.get("model")
+    if name is None and state.host.on_demand:
+        return _json(_of_all(state))
+    served, deadline = state.resolve(name, request), state.deadline()
+    if served.model.known is None:
+        await unless_gone(request, state.backend(request, served), deadline)
+    return _json(await unless_gone(request, asyncio.to_thread(_props, served.model), deadline))
 
 
 async def change_props(request: Request) -> Response:
@@ -42,24 +46,39 @@ async def change_props(request: Request) -> Response:
     )
 
 
-def _props(state: AppState, backend: Backend, options: NativeOptions) -> Props:
+def _props(hosted: HostedModel) -> Props:
     """Asking the chat template what it can take is not for the event loop."""
-    model, info = backend.model, backend.tokenizer.info
-    params = request_settings(options, model.sampling_defaults, model.drafters)
-    dialect = None if state.chat_template is None else state.dialect()
+    known = hosted.known
+    assert known is not None
+    limit = hosted.default_max_tokens
+    model = known.info
+    params = request_settings(
+        NativeOptions(n_predict=-1 if limit is None else limit), model.sampling_defaults, model.drafters
+    )
+    dialect = known.dialect
     return Props(
         default_generation_settings=GenerationDefaults(params, model.n_ctx),
         total_slots=model.n_parallel,
-        model_alias=state.model_names[0],
+        model_alias=hosted.name,
         model_path=model.path,
         model_description=model.description,
         modalities=Modalities(),
-        bos_token=_text(info.pieces, info.bos),
-        eos_token=_text(info.pieces, info.eos),
-        build_info=f"paddock-{__version__} ({model.engine})",
+        bos_token=known.bos,
+        eos_token=known.eos,
+        build_info=f"{_BUILD} ({model.engine})",
+        is_sleeping=hosted.status == "sleeping",
         chat_template="" if dialect is None else dialect.template.source,
         chat_template_caps={} if dialect is None else _abilities(dialect),
         chat_format=None if dialect is None else dialect.own_format.format.name,
+    )
+
+
+def _of_all(state: AppState) -> ManyProps:
+    return ManyProps(
+        max_instances=state.host.limits.max_loaded,
+        models_autoload=state.host.autoload,
+        default_generation_settings=GenerationDefaults({}, 0),
+        build_info=_BUILD,
     )
 
 
@@ -70,8 +89,8 @@ def _abilities(dialect: Dialect) -> dict[str, bool]:
         return {}
 
 
-def _text(pieces: list[bytes], token: int | None) -> str:
-    return "" if token is None else pieces[token].decode("utf-8", "replace")
+def _json(value: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")
 
 
 routes = [Route("/props", props)]

@@ -18,11 +18,13 @@ from server.state import state_of
 
 
 async def slots(request: Request) -> Response:
-    """One object per sequence that can be computed at once; up to a fifth of a second old."""
-    backend = state_of(request).loaded()
-    model = backend.model
+    """One object per sequence that can be computed at once; up to a fifth of a second old. Asking loads no model."""
+    hosted = state_of(request).resolve(request.query_params.get("model"), request).model
+    if hosted.known is None or hosted.stats is None:
+        raise unavailable(f"The model '{hosted.name}' is not loaded.")
+    model = hosted.known.info
     n_parallel = model.n_parallel
-    busy = {state.slot: state for state in backend.stats.slots}
+    busy = {state.slot: state for state in hosted.stats.slots}
     if request.query_params.get("fail_on_no_slot") and len(busy) >= n_parallel:
         raise unavailable("No slot is available.")
     listed = [_slot(slot, model, busy.get(slot)) for slot in sorted({*range(n_parallel), *busy})]

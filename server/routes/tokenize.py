@@ -10,7 +10,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from backends.base import TokenizerInfo
-from server.access.caller import caller_of
 from server.body import read_body
 from server.connection import unless_gone
 from server.native.prompts import check_tokens, mixed_tokens
@@ -23,8 +22,9 @@ from server.text.detokenizer import detokenize as text_of
 async def tokenize(request: Request) -> Response:
     state = state_of(request)
     body = await read_body(TokenizeRequest, request, state.limits)
-    state.check_model(None, caller_of(request))
-    tokenizer = state.loaded().tokenizer
+    deadline = state.deadline()
+    backend = await unless_gone(request, state.backend(request, state.resolve(body.model or None, request)), deadline)
+    tokenizer = backend.tokenizer
     tokens = await unless_gone(
         request,
         mixed_tokens(
@@ -34,7 +34,7 @@ async def tokenize(request: Request) -> Response:
             parse_special=body.parse_special is not False,
             param="content",
         ),
-        state.deadline(),
+        deadline,
     )
     if body.with_pieces:
         return _json(TokenizeResponse([TokenPiece(token, _piece(tokenizer.info, token)) for token in tokens]))
@@ -44,8 +44,9 @@ async def tokenize(request: Request) -> Response:
 async def detokenize(request: Request) -> Response:
     state = state_of(request)
     body = await read_body(DetokenizeRequest, request, state.limits)
-    state.check_model(None, caller_of(request))
-    info = state.loaded().tokenizer.info
+    served = state.resolve(body.model or None, request)
+    backend = await unless_gone(request, state.backend(request, served), state.deadline())
+    info = backend.tokenizer.info
     check_tokens(info, body.tokens, "tokens")
     return _json(DetokenizeResponse(await asyncio.to_thread(text_of, info, body.tokens, special=True)))
 
