@@ -22,7 +22,7 @@ help: ## this list
 	@echo 'Usage: make TARGET [ARGS="…"]'
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: $(RUNTIME) ## make .venv with the locked runtime (CMAKE_ARGS=-DGGML_CUDA=on make setup: for NVIDIA)
+setup: $(RUNTIME) ## make .venv with the locked runtime (CMAKE_ARGS=-DGGML_CUDA=on make setup: for NVIDIA; see docs/building.md)
 	@echo '$(VENV) is ready.'
 
 serve: $(RUNTIME) ## serve the demo model; ARGS: flags of `paddock serve`, as ARGS="-m model.gguf --port 9000"
@@ -63,8 +63,9 @@ clean: ## remove .venv and what tools have left
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# CMAKE_ARGS may ask for another build of llama.cpp than the one installed: install.py knows.
-ifneq ($(strip $(CMAKE_ARGS)),)
+# CMAKE_ARGS may ask for another build of llama.cpp than the one installed, RPC=1 for one that knows of other machines,
+# as all do but old ones: install.py knows.
+ifneq ($(strip $(CMAKE_ARGS)$(RPC)),)
 $(RUNTIME): FORCE
 endif
 $(RUNTIME): requirements/runtime.txt requirements/llama_cpp.cmake $(COMMON)

@@ -24,10 +24,17 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BINDING = "llama-cpp-python"
+PYTORCH = "torch"
 DEPENDENCIES_ONLY = "--dependencies-only"
 VARIANT = Path(sys.prefix) / "paddock-cmake-args"
-LEAN = ["-DLLAVA_BUILD=OFF", f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={HERE / 'llama_cpp.cmake'}"]
-"""Build nothing that Paddock doesn't use: no multimodal tools, no llama.cpp "common" library."""
+OPTIONS = [
+    "-DLLAVA_BUILD=OFF",
+    f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={HERE / 'llama_cpp.cmake'}",
+    "-DGGML_RPC=ON",
+    "-DGGML_RPC_RDMA=OFF",
+]
+"""Build nothing that Paddock doesn't use: no multimodal tools, no llama.cpp "common" library. RPC, which costs five
+seconds, is always there; RDMA for it isn't, which would make the build depend on libraries that happen to be here."""
 
 STEP = re.compile(r"^\s*\[\s*(\d+)(?:/(\d+)|%)\]")
 """How ninja ("[12/87] …") and CMake's makefiles ("[ 14%] …") number their steps."""
@@ -44,6 +51,8 @@ def main() -> int:
             _pip("install", "--quiet", "--no-deps", "--require-hashes", "--requirement", str(HERE / f"{group}.txt"))
         if "runtime" in groups and DEPENDENCIES_ONLY not in sys.argv:
             _pip("install", "--quiet", "--no-deps", "--editable", str(HERE.parent))
+        if "test" in groups and sys.platform == "linux":
+            _install_pytorch()
     except subprocess.CalledProcessError as error:
         print(f"Installing failed: {shlex.join(error.cmd[3:])} (above is why).", file=sys.stderr)
         return 1
@@ -61,12 +70,23 @@ def _install_binding() -> None:
     wanted = _locked("runtime", BINDING)[0]
     recorded = VARIANT.read_text().strip() if VARIANT.exists() else ""
     variant = os.environ.get("CMAKE_ARGS", "").strip() or recorded
-    if _installed(BINDING) == wanted and variant == recorded:
+    if _installed(BINDING) == wanted and variant == recorded and (_has_rpc() or "-DGGML_RPC=" in variant):
         return
-    options = ["--no-cache-dir", "--force-reinstall"] if variant else []
+    if variant:
+        _compile_binding(variant, "--no-cache-dir", "--force-reinstall")
+        VARIANT.write_text(variant + "\n")
+        return
+    if _installed(BINDING) != wanted:
+        _compile_binding()
+    if not _has_rpc():  # it was built, and put into pip's cache, when Paddock's builds hadn't it yet
+        _forget_cached(f"{BINDING.replace('-', '_')}-{wanted}*")
+        _compile_binding("", "--force-reinstall")
+
+
+def _compile_binding(variant: str = "", *options: str) -> None:
     environment = {
         **os.environ,
-        "CMAKE_ARGS": " ".join([shlex.join(LEAN), variant]).strip(),
+        "CMAKE_ARGS": " ".join([shlex.join(OPTIONS), variant]).strip(),
         "CMAKE_BUILD_PARALLEL_LEVEL": os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(os.cpu_count() or 1),
     }
     with _excerpt("runtime", BINDING) as only:
@@ -74,8 +94,22 @@ def _install_binding() -> None:
             "install", "--verbose", "--no-deps", *options, "--require-hashes", "--requirement", only,
             environment=environment,
         )  # fmt: skip
-    if variant:
-        VARIANT.write_text(variant + "\n")
+
+
+def _install_pytorch() -> None:
+    """PyPI's PyTorch for Linux is the one for CUDA, and gigabytes, so the lock has it for Macs only. Tests need the
+    build without, which pip finds where it is told to look: PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS."""
+    wanted = _locked("test", PYTORCH)[0]
+    if (_installed(PYTORCH) or "").partition("+")[0] == wanted:
+        return
+    try:
+        _pip("install", "-qqq", f"{PYTORCH}=={wanted}+cpu")
+    except subprocess.CalledProcessError:
+        print(
+            f"pip finds no {PYTORCH} {wanted}+cpu: the tests that compare with PyTorch will be skipped. "
+            "docs/convert.md tells how to get it.",
+            file=sys.stderr,
+        )
 
 
 def _pip(*arguments: str, environment: dict[str, str] | None = None) -> None:
@@ -89,6 +123,11 @@ def _pip(*arguments: str, environment: dict[str, str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> None:
     subprocess.run([sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments], check=True)
+
+
+def _forget_cached(pattern: str) -> None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "cache", "remove", pattern]
+    subprocess.run(command, check=False, capture_output=True)  # there may be none, or no cache at all
 
 
 def _run_watched(arguments: list[str], environment: dict[str, str] | None) -> None:
@@ -167,6 +206,11 @@ def _locked(lock: str, name: str) -> tuple[str, str]:
     if not found:
         raise LookupError(f"{lock}.txt has no {name}")
     return found[1], found[0] + "\n"
+
+
+def _has_rpc() -> bool:
+    """Whether the binding was built with llama.cpp's RPC backend."""
+    return any("ggml-rpc" in file.name and file.parent.name == "lib" for file in metadata.files(BINDING) or ())
 
 
 def _installed(name: str) -> str | None:

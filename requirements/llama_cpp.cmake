@@ -11,3 +11,9 @@ if(GGML_BACKEND_DL)
     set(CMAKE_INSTALL_BINDIR llama_cpp/lib)
     set(CMAKE_INSTALL_RPATH "$ORIGIN")
 endif()
+
+# Nor does it know the one for OpenCL, which the others are linked with.
+if(GGML_OPENCL)
+    set(CMAKE_INSTALL_LIBDIR llama_cpp/lib)
+    set(CMAKE_INSTALL_RPATH "$ORIGIN")
+endif()

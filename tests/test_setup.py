@@ -81,3 +81,73 @@ def test_one_package_of_a_lock(install: ModuleType) -> None:
     assert first == "llama-cpp-python==0.3.36 \\"
     assert hashes
     assert all(line.strip().startswith("--hash=sha256:") for line in hashes)
+
+
+@pytest.fixture
+def compiles(install: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, ...]]:
+    """What `_install_binding` has compiled in an environment that has the locked version: variants, pip's options."""
+    done: list[tuple[str, ...]] = []
+    monkeypatch.delenv("CMAKE_ARGS", raising=False)
+    monkeypatch.setattr(install, "VARIANT", tmp_path / "variant")
+    monkeypatch.setattr(install, "_installed", lambda name: install._locked("runtime", name)[0])
+    monkeypatch.setattr(install, "_has_rpc", lambda: True)
+    monkeypatch.setattr(install, "_compile_binding", lambda *given: done.append(given))
+    monkeypatch.setattr(install, "_forget_cached", lambda pattern: done.append(("forget", pattern)))
+    return done
+
+
+def test_what_is_installed_as_wanted_stays(install: ModuleType, compiles: list[tuple[str, ...]]) -> None:
+    install._install_binding()
+    assert compiles == []
+
+
+def test_a_build_without_rpc_is_made_anew_and_not_from_the_cache(
+    install: ModuleType, compiles: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "_has_rpc", lambda: False)
+    install._install_binding()
+    assert compiles == [("forget", "llama_cpp_python-0.3.36*"), ("", "--force-reinstall")]
+
+
+def test_a_variant_is_compiled_once_and_kept(
+    install: ModuleType, compiles: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CMAKE_ARGS", "-DGGML_BLAS=ON")
+    install._install_binding()
+    install._install_binding()
+    monkeypatch.delenv("CMAKE_ARGS")
+    install._install_binding()
+    assert compiles == [("-DGGML_BLAS=ON", "--no-cache-dir", "--force-reinstall")]
+    monkeypatch.setenv("CMAKE_ARGS", "-DGGML_RPC=OFF")
+    monkeypatch.setattr(install, "_has_rpc", lambda: False)
+    install._install_binding()
+    install._install_binding()
+    assert compiles[1:] == [("-DGGML_RPC=OFF", "--no-cache-dir", "--force-reinstall")]
+
+
+def test_this_build_has_rpc(install: ModuleType) -> None:
+    variant = install.VARIANT.read_text() if install.VARIANT.exists() else ""
+    assert install._has_rpc() or "-DGGML_RPC=OFF" in variant
+
+
+def test_pytorch_is_installed_without_cuda_or_missed_in_a_sentence(
+    install: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done: list[tuple[str, ...]] = []
+    monkeypatch.setattr(install, "_locked", lambda lock, name: ("2.13.0", ""))
+    monkeypatch.setattr(install, "_pip", lambda *given: done.append(given))
+    for there in ("2.13.0", "2.13.0+cpu"):
+        monkeypatch.setattr(install, "_installed", lambda name, there=there: there)
+        install._install_pytorch()
+    assert done == []
+    for absent in (None, "2.12.1+cpu"):
+        monkeypatch.setattr(install, "_installed", lambda name, absent=absent: absent)
+        install._install_pytorch()
+    assert done == [("install", "-qqq", "torch==2.13.0+cpu")] * 2
+
+    def fail(*given: str) -> None:
+        raise subprocess.CalledProcessError(1, given)
+
+    monkeypatch.setattr(install, "_pip", fail)
+    install._install_pytorch()
+    assert "the tests that compare with PyTorch will be skipped" in capsys.readouterr().err
