@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -9,20 +12,44 @@ from importlib import import_module
 
 from server.command_line import UsageError, suggestion
 from server.commands.command import Command, CommandError
+from server.terminal.visible import visible
 from server.version import __version__
 
 SECTIONS = {
-    "Serve": ("serve",),
+    "Serve": ("serve", "run", "chat"),
+    "Models": ("pull", "list", "rm", "inspect"),
+    "Make": ("convert", "convert-lora", "quantize"),
+    "Measure": ("perplexity", "evaluate"),
+    "Machines": ("devices", "rpc-worker"),
+    "Shell": ("completion",),
 }
 """Every command, as `--help` shows them."""
 NAMES = tuple(name for names in SECTIONS.values() for name in names)
 INTERRUPTED = 130
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    match list(arguments):
+    _mend_streams()
+    try:
+        try:
+            return _main(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()  # here, where it is known what to say if that fails; after `--help`'s SystemExit too
+    except BrokenPipeError:  # `paddock list | head`
+        _give_up_stdout()
+        return 1
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        _give_up_stdout()
+        print(f"paddock: cannot write: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _main(arguments: list[str]) -> int:
+    match arguments:
         case [] | ["-h" | "--help" | "help"]:
             print(overview())
             return 0
@@ -78,15 +105,42 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     # As Ctrl-C does it: files that are being written are removed, servers end in good order.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        for argument in arguments:
+            if not _is_text(argument):  # neither llama.cpp's processes nor a server can be told it
+                raise UsageError(f"{argument!a} is not UTF-8 text")
         return chosen.run(chosen.parser(name).parse(arguments))
     except UsageError as error:
-        print(f"paddock {name}: {error}; see paddock {name} --help", file=sys.stderr)
+        print(f"paddock {name}: {_one_line(error)}; see paddock {name} --help", file=sys.stderr)
         return 2
     except CommandError as error:
-        print(f"paddock {name}: {error}", file=sys.stderr)
+        print(f"paddock {name}: {_one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `paddock list | head`
-        sys.stderr.close()
-        return 1
+
+
+def _one_line(error: Exception) -> str:
+    """Errors quote files and servers, which may say anything."""
+    return visible(str(error)).replace("\n", " ")
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _mend_streams() -> None:
+    """Closed ones (`2>&-`) are None in Python, and what is printed to None goes to standard output."""
+    sys.stdin = sys.stdin or open(os.devnull)
+    sys.stdout = sys.stdout or open(os.devnull, "w")
+    sys.stderr = sys.stderr or open(os.devnull, "w")
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # as on stderr: a character must not end the command
+
+
+def _give_up_stdout() -> None:
+    """What is still to be written is lost, which Python would complain of at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

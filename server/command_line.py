@@ -23,7 +23,7 @@ class StrictParser(argparse.ArgumentParser):
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Raises UsageError; `--help` prints and raises SystemExit(0)."""
         self._check_flags(arguments)
-        namespace, unexpected = self.parse_known_args(arguments)
+        namespace, unexpected = self.parse_known_intermixed_args(arguments)  # flags may stand between files
         if unexpected:
             raise UsageError(f"unexpected argument {unexpected[0]}")
         return namespace

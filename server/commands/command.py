@@ -41,5 +41,6 @@ class Command:
             refused=self.refused,
         )
         self.configure(parser)
-        parser.add_argument("-h", "--help", action="help", help="print this and exit")
+        # in the last group: where a command has groups of its own, argparse would put it first, in one for itself
+        parser._action_groups[-1].add_argument("-h", "--help", action="help", help="print this and exit")
         return parser

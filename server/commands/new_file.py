@@ -14,9 +14,12 @@ from server.commands.command import CommandError
 @contextmanager
 def new_file(path: Path, *, force: bool = False) -> Iterator[Path]:
     """A place beside `path` to write to, which becomes `path` at the end, and is removed if the body fails or is
-    interrupted. Raises CommandError if `path` is there already (unless `force`), or if its folder can't be written."""
+    interrupted. Raises CommandError if `path` is there already (unless it is a file, and `force`), or if its folder
+    can't be written."""
     if path.is_dir():
         raise CommandError(f"{path} is a folder: name a file")
+    if path.exists() and not path.is_file():
+        raise CommandError(f"{path} is not a regular file: name another")  # /dev/null would be gone
     if path.exists() and not force:
         raise CommandError(f"{path} is there already (--force overwrites it)")
     try:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 
 from server.commands.command import Command, CommandError
+from server.commands.devices import list_devices
 from server.config.sources import CONFIG_ENV, NOT_OURS, add_settings, settings_of
 
 
 def run(args: argparse.Namespace) -> int:
     settings = settings_of(vars(args))
+    if args.list_devices:
+        return list_devices(settings.rpc, as_json=False)
     from server.serve import StartError, serve  # the HTTP stack
 
     try:
@@ -20,13 +23,18 @@ def run(args: argparse.Namespace) -> int:
         return 0
 
 
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_settings(parser)
+    parser.add_argument("--list-devices", action="store_true", help="print what `paddock devices` prints, and exit")
+
+
 COMMAND = Command(
     usage="[MODEL] [flags]",
     summary="serve a GGUF model as OpenAI's API does",
     description="MODEL: its file; left out: the demo model.",
     epilog="Each flag is also an environment variable (shown as $NAME) and a key in the TOML file of --config "
     f"[${CONFIG_ENV}]: flags win over the environment, the environment over the file.",
-    configure=add_settings,
+    configure=configure,
     run=run,
     refused=NOT_OURS,
 )
