@@ -6,7 +6,8 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from server.errors import RETRY_AFTER_SECONDS, queue_full
 
@@ -17,7 +18,7 @@ REMEMBERED = 64
 
 
 class Admission:
-    """One per application."""
+    """One per model."""
 
     def __init__(self, max_queue: int | None, clock: Callable[[], float] = time.monotonic) -> None:
         """`max_queue`: sequences that may wait; None: any number."""
@@ -33,6 +34,16 @@ class Admission:
         is done with, and whose clients have yet to take the rest: slow readers take nobody's place."""
         if self._max_queue is not None and self._in_flight - ended >= n_parallel + self._max_queue:
             raise queue_full(self._retry_after(self._in_flight - ended - n_parallel))
+
+    @contextmanager
+    def waiting(self, n_parallel: int) -> Iterator[None]:
+        """Around the time that a request waits for its model to be loaded. Raises a 429 if too many do."""
+        self.check(n_parallel, 0)
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
 
     def enter(self, n: int) -> None:
         """`n` sequences are on their way to the engine."""

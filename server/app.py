@@ -13,12 +13,15 @@ from starlette.routing import BaseRoute, Mount, Router
 from server.access.gate import Gate
 from server.draining import Draining
 from server.errors import HANDLERS
+from server.hosting.in_use import InUse
 from server.observed_app import ObservedApp
 from server.routes import (
     apply_template,
     chat,
     completions,
     health,
+    load,
+    lora,
     metrics,
     models,
     native_completion,
@@ -37,10 +40,11 @@ LLAMA_SERVER_ROUTES = [
     *tokenize.routes,
     *apply_template.routes,
     *props.routes,
+    *lora.routes,
     *openapi.routes,
 ]
 """llama-server's paths."""
-ADMIN_ROUTES = [*metrics.admin_routes, *slots.admin_routes, *props.admin_routes]
+ADMIN_ROUTES = [*metrics.admin_routes, *slots.admin_routes, *props.admin_routes, *load.admin_routes, *lora.admin_routes]
 """For those who run the server."""
 READABLE_HEADERS = (
     "x-request-id",
@@ -84,6 +88,7 @@ def _cors(origins: Sequence[str]) -> dict[str, Any]:
 def _application(
     state: AppState, routes: Sequence[BaseRoute], middleware: Sequence[Middleware], lifespan: Any = None
 ) -> Starlette:
+    middleware = [*middleware, Middleware(InUse)]
     app = Starlette(routes=routes, middleware=middleware, exception_handlers=dict(HANDLERS), lifespan=lifespan)
     app.router.redirect_slashes = False
     app.state.paddock = state

@@ -12,7 +12,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from backends.base import BackendError, ContextLengthExceeded, EngineUnavailable, InvalidGrammar, InvalidRequest
+from backends.base import (
+    BackendError,
+    ContextLengthExceeded,
+    EngineUnavailable,
+    InvalidGrammar,
+    InvalidRequest,
+    ModelLoadError,
+    UnknownAdapter,
+)
 from server.connection import DeadlineExceeded
 from server.request_record import current
 from server.schemas.error_response import Error, ErrorResponse
@@ -94,10 +102,35 @@ def context_length_exceeded(n_ctx: int, prompt: int, completion: int, param: str
     return APIError(message, param=param, code="context_length_exceeded")
 
 
+def model_not_loaded(name: str) -> APIError:
+    """400: requests don't load models here, operators do."""
+    message = f"The model '{name}' is not loaded, and requests don't load models here (--no-models-autoload)."
+    return APIError(message, param="model", code="model_not_loaded")
+
+
+def model_load_failed(reason: str) -> APIError:
+    """500: trying again at once would fail again."""
+    message = f"The model can't be loaded: {reason}"
+    headers = {"x-should-retry": "false"}
+    return APIError(message, status=500, kind=SERVER_ERROR, code="model_load_failed", headers=headers)
+
+
+def models_unreadable(reason: str) -> APIError:
+    """500: the models are as they were."""
+    return APIError(
+        f"The models can't be read again: {reason}", status=500, kind=SERVER_ERROR, code="models_unreadable"
+    )
+
+
 def unavailable(message: str) -> APIError:
     """503: the same request may well succeed later."""
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
     return APIError(message, status=503, kind="service_unavailable", code="unavailable", headers=headers)
+
+
+def retired() -> APIError:
+    """503: whoever comes again finds the models that there are now."""
+    return unavailable("This server's models are being read again.")
 
 
 def queue_full(retry_after: int) -> APIError:
@@ -116,10 +149,14 @@ def as_api_error(error: BaseException) -> APIError:
             return APIError(str(error), code="context_length_exceeded")
         case InvalidGrammar():
             return APIError(str(error), param=error.field, code="invalid_value")
+        case UnknownAdapter():
+            return APIError(str(error), status=404, param="model", code="model_not_found")
         case InvalidRequest():
             return APIError(str(error))
         case EngineUnavailable():
             return unavailable(str(error))
+        case ModelLoadError():
+            return model_load_failed(str(error))
         case BackendError():
             return APIError(str(error), status=500, kind=SERVER_ERROR, code="engine_error")
         case DeadlineExceeded():
@@ -144,7 +181,7 @@ async def _answer(request: Request, error: Exception) -> Response:
         answer.message = f"Unknown path: {request.method} {request.url.path}."
     elif isinstance(error, HTTPException) and error.status_code == 405:
         answer.message = f"{request.url.path} does not take {request.method}; it takes {answer.headers.get('Allow')}."
-    elif answer.status >= 500 and not isinstance(error, (APIError, EngineUnavailable)):
+    elif answer.status >= 500 and not isinstance(error, (APIError, EngineUnavailable, ModelLoadError)):
         log.error("%s", answer.message, exc_info=error)
     return answer.response()
 

@@ -70,10 +70,10 @@ class ObservedApp:
 
     def _end(self, record: RequestRecord, scope: Scope) -> None:
         if record.generations and record.model is None:
-            record.model = self._metrics.model_name
+            record.model = record.served
         handler = _handler(scope)
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._metrics.http_request(handler, method, record.status, record.key)
+        self._metrics.http_request(handler, method, record.status, record.key, record.served)
         if self._spans is not None:
             self._spans.end(record, scope, handler)
         log_request(record, scope, prompts=self._log_prompts)

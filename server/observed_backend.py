@@ -1,4 +1,7 @@
-"""A backend whose requests are counted, admitted and measured: the one place, whatever endpoint they come from."""
+"""A backend whose requests are counted, admitted and measured: the one place, whatever endpoint they come from.
+
+So it is also where they get the LoRA adapters that their model's name stands for.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,19 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from backends.base import Backend, BackendError, GenerateRequest, GenerationEvent, PromptProgress, TokenChunk
+import msgspec
+
+from backends.base import (
+    AdapterSet,
+    Backend,
+    BackendError,
+    GenerateRequest,
+    GenerationEvent,
+    PromptProgress,
+    TokenChunk,
+)
 from server.admission import Admission
-from server.metrics import KeyMetrics, Metrics
+from server.metrics import KeyMetrics, ModelMetrics
 from server.request_record import current
 
 _now = time.monotonic
@@ -19,11 +32,14 @@ TELL_SECONDS = 0.5
 class ObservedBackend:
     """Passes everything on, and counts and times what the engine answers. Made anew for each HTTP request."""
 
-    def __init__(self, backend: Backend, metrics: Metrics, admission: Admission) -> None:
+    def __init__(
+        self, backend: Backend, metrics: ModelMetrics, admission: Admission, adapters: AdapterSet = ()
+    ) -> None:
         self.model = backend.model
         self.tokenizer = backend.tokenizer
         self.stats = backend.stats
         self._backend = backend
+        self._adapters = adapters
         self._metrics = metrics
         record = current()
         self._of_key = metrics.of_key(None if record is None else record.key)
@@ -43,6 +59,8 @@ class ObservedBackend:
         if not self._admitted:
             self._admission.check(self.model.n_parallel, self._backend.ended)
             self._admitted = True  # and so are the HTTP request's further prompts
+        if self._adapters:
+            request = msgspec.structs.replace(request, adapters=self._adapters)
         self._admission.enter(request.n)
         watch = self._watches[request.id] = _Watch(request, self._metrics, self._of_key)
         unfinished = "abort"
@@ -64,6 +82,12 @@ class ObservedBackend:
             watch.stop(index)
         self._backend.cancel(request_id, index)
 
+    async def load_adapter(self, path: str) -> int:
+        return await self._backend.load_adapter(path)
+
+    def unload_adapter(self, adapter: int) -> None:
+        self._backend.unload_adapter(adapter)
+
     async def stop(self) -> None:
         await self._backend.stop()
 
@@ -71,7 +95,7 @@ class ObservedBackend:
 class _Watch:
     """One request's run: what it adds to the metrics."""
 
-    def __init__(self, request: GenerateRequest, metrics: Metrics, of_key: KeyMetrics) -> None:
+    def __init__(self, request: GenerateRequest, metrics: ModelMetrics, of_key: KeyMetrics) -> None:
         self._metrics = metrics
         self._of_key = of_key
         self._prompt_tokens = len(request.prompt)

@@ -25,6 +25,8 @@ class RequestRecord:
         """The API key's name."""
         self.model: str | None = None
         """The one of the model's ids that was asked for."""
+        self.served: str | None = None
+        """The first of that model's ids."""
         self.generations: list[Generation] = []
         """What has been sent to the engine for it."""
         self.status = 500

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import aclosing
+from typing import Any, TypeVar
 
 import msgspec
 from sse_starlette.event import ServerSentEvent
@@ -15,8 +16,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from server.connection import DeadlineExceeded, cancel, seconds_to, until_gone
+from server.connection import DeadlineExceeded, cancel, seconds_to, unless_gone, until_gone
 from server.errors import as_api_error
+
+T = TypeVar("T")
 
 log = logging.getLogger("paddock.sse")
 
@@ -39,6 +42,29 @@ def padding(content: str) -> str:
     """OpenAI's `obfuscation`: with it, a content's length tells only in which block of 32 characters it falls."""
     length = -len(content) % _PADDED_TO
     return secrets.token_hex(_PADDED_TO)[:length]
+
+
+async def begun(
+    request: Request,
+    prepare: Callable[[], Coroutine[Any, Any, T]],
+    chunks: Callable[[T], AsyncGenerator[bytes, None]],
+    *,
+    deadline: float | None,
+    waits: bool,
+) -> AsyncGenerator[bytes, None]:
+    """The events of what `prepare` prepares, which is done first: what is refused there is a proper HTTP status. If the
+    request `waits` for its model, it is done inside of the stream, where pings flow meanwhile."""
+    if not waits:
+        return chunks(await unless_gone(request, prepare(), deadline))
+    return _later(prepare, chunks)
+
+
+async def _later(
+    prepare: Callable[[], Coroutine[Any, Any, T]], chunks: Callable[[T], AsyncGenerator[bytes, None]]
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(chunks(await prepare())) as events:
+        async for event in events:
+            yield event
 
 
 async def stream(

@@ -14,6 +14,8 @@ from backends.base import Backend, GenerateRequest, PromptProgress, SamplingPara
 from server import sse
 from server.errors import unsupported
 from server.generation import Generation, TextDelta, TokenText
+from server.hosting.hosted_model import HostedModel
+from server.hosting.served import Served
 from server.merge import merge
 from server.native.answer import Final, Piece, StopType, probabilities, selected
 from server.native.line_limits import LineLimits
@@ -23,7 +25,6 @@ from server.prompt import room_for
 from server.sampling import sampling_params
 from server.schemas.native import NativeOptions
 from server.schemas.usage import progress_of
-from server.state import AppState
 from server.structured.content import completion_grammar, structure_field
 from server.text.detokenizer import detokenize
 
@@ -70,20 +71,18 @@ class Run:
 
 def check(body: NativeOptions) -> None:
     """Raises a 400 for what can't be honoured."""
-    if body.lora:
-        raise unsupported("'lora' is not supported by this server.", "lora")
     if body.post_sampling_probs:
         message = "'post_sampling_probs' is not supported: 'n_probs' tells the probabilities before sampling."
         raise unsupported(message, "post_sampling_probs")
 
 
-def wanted_tokens(state: AppState, body: NativeOptions) -> int | None:
+def wanted_tokens(model: HostedModel, body: NativeOptions) -> int | None:
     """How many tokens to generate at most; None: to the context's end."""
-    limit = state.default_max_tokens if body.limit is None else body.limit
+    limit = model.default_max_tokens if body.limit is None else body.limit
     return None if limit == -1 else limit
 
 
-async def prepare(state: AppState, backend: Backend, body: NativeOptions, prompts: Sequence[list[int]]) -> Run:
+async def prepare(backend: Backend, served: Served, body: NativeOptions, prompts: Sequence[list[int]]) -> Run:
     """Raises a 400 for a prompt that leaves no room in the context, and for an output that can't be as it is to be."""
     # the biases' form is llama-server's, which `sampling_params` doesn't know
     sampling = await sampling_params(
@@ -94,8 +93,8 @@ async def prepare(state: AppState, backend: Backend, body: NativeOptions, prompt
         sampling = msgspec.structs.replace(sampling, logit_bias=by_id)
     grammar = await completion_grammar(body)
     run_id = f"cmpl-{uuid.uuid4().hex}"
-    wanted, n = wanted_tokens(state, body), body.completions
-    run = Run(body, body.model or state.model_names[0], backend, sampling, [])
+    wanted, n = wanted_tokens(served.model, body), body.completions
+    run = Run(body, served.name, backend, sampling, [])
     for number, tokens in enumerate(prompts):
         request = GenerateRequest(
             id=f"{run_id}-{number}",

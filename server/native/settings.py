@@ -68,6 +68,7 @@ def request_settings(request: NativeOptions, sampling: SamplingParams, drafters:
         "n_probs": request.probabilities,
         "timings_per_token": bool(request.timings_per_token),
         "cache_prompt": request.cache_prompt is not False,
+        "lora": [{"id": each.id, "scale": each.scale} for each in request.lora or ()],
         "speculative.types": ",".join(drafters) or "none",
         **_ABSENT,
         "grammar": request.grammar or "",
@@ -84,5 +85,4 @@ _ABSENT: dict[str, Any] = {
     "generation_prompt": "",
     "post_sampling_probs": False,
     "backend_sampling": False,
-    "lora": [],
 }

@@ -50,7 +50,7 @@ def document(routes: Iterable[BaseRoute], state: AppState) -> bytes:
     told = dict.fromkeys(kind for operation in operations for kind in (*operation.answers, *operation.events))
     answers, answer_components = response_schemas([ErrorResponse, *told])
     request_components = request_schemas({operation.body for operation in operations if operation.body is not None})
-    told_paths = dict(_Paths(answers, state.model_names[0], keyed=state.keys is not None).items(paths))
+    told_paths = dict(_Paths(answers, state.host.models[0].name, keyed=state.keys is not None).items(paths))
     statuses = {status for item in told_paths.values() for status in re.findall(r"responses/(\d+)", str(item))}
     whole: dict[str, Any] = {
         "openapi": "3.1.0",
@@ -130,7 +130,8 @@ class _Paths:
         if (body := operation.body) is not None:
             field = body.model_fields.get("model")
             named = {"model": self._model} if field is not None and field.is_required() else {}
-            content = {JSON: {"schema": reference(body), "example": {**named, **operation.example}}}
+            example = operation.example if isinstance(operation.example, list) else {**named, **operation.example}
+            content = {JSON: {"schema": reference(body), "example": example}}
             whole["requestBody"] = {"required": True, "content": content}
         return whole
 

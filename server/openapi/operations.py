@@ -14,6 +14,8 @@ from server.routes import (
     chat,
     completions,
     health,
+    load,
+    lora,
     metrics,
     models,
     native_completion,
@@ -26,11 +28,13 @@ from server.schemas.chat import ChatCompletionRequest
 from server.schemas.chat_response import ChatCompletion, ChatCompletionChunk
 from server.schemas.completion import CompletionRequest
 from server.schemas.completion_response import Completion, CompletionChunk
-from server.schemas.models import Model, ModelList
+from server.schemas.lora import LoadAdapterRequest, LoadedAdapter, ScaleAdaptersRequest, UnloadAdapterRequest
+from server.schemas.models import Model, ModelList, Success
 from server.schemas.native import (
     ApplyTemplateRequest,
     DetokenizeRequest,
     InfillRequest,
+    ModelRequest,
     NativeCompletionRequest,
     TokenizeRequest,
 )
@@ -38,6 +42,7 @@ from server.schemas.native_response import (
     ApplyTemplateResponse,
     DetokenizeResponse,
     Health,
+    ManyProps,
     Props,
     Slot,
     TokenizeResponse,
@@ -46,7 +51,7 @@ from server.schemas.native_response import (
 ERRORS: Mapping[int, str] = {
     400: "The body or one of its fields can't be taken as it is: `param` names the field.",
     401: "No key, or a wrong one.",
-    403: "The key is no admin key.",
+    403: "The key is no admin key, or the server doesn't do this over HTTP.",
     404: "There is no such model for this key: the message lists those there are.",
     408: "The rest of the body doesn't come.",
     413: "The body is too large.",
@@ -61,7 +66,7 @@ BUSY = frozenset({429, 503})
 """Statuses that come with `Retry-After`."""
 
 _BODY = (400, 408, 413, 415)
-_TEXT_WORK = (*_BODY, 503, 504)
+_TEXT_WORK = (*_BODY, 404, 429, 500, 503, 504)
 _GENERATION = (*_BODY, 404, 429, 500, 503, 504)
 
 _CHUNKS = "The `data` of each is a chunk, that of the last one `[DONE]`."
@@ -73,7 +78,7 @@ class Operation:
     summary: str
     tag: str
     body: type[BaseModel] | None = None
-    example: Mapping[str, Any] = field(default_factory=dict)
+    example: Mapping[str, Any] | list[Any] = field(default_factory=dict)
     """Of a body; `model` is added where it is required."""
     answers: tuple[Any, ...] = ()
     """Types of a 200's JSON; none: it isn't JSON, or there is no 200."""
@@ -88,7 +93,7 @@ class Operation:
     errors: tuple[int, ...] = ()
 
 
-OPENAI, LLAMA_SERVER, WATCHING = "OpenAI's", "llama-server's", "for operators"
+OPENAI, LLAMA_SERVER, VLLM, WATCHING = "OpenAI's", "llama-server's", "vLLM's", "for operators"
 
 _HELLO = [{"role": "user", "content": "What is the capital of France?"}]
 
@@ -114,11 +119,13 @@ OPERATIONS: Mapping[Callable[..., Any], Operation] = {
         errors=_GENERATION,
     ),
     models.list_models: Operation(
-        summary="The model, under each of its ids", tag=OPENAI, answers=(ModelList,), errors=(503,)
+        summary="The models, each under all of its ids",
+        tag=OPENAI,
+        answers=(ModelList,),
+        query={"reload": "Anything: read the folder and the presets of models again."},
+        errors=(500, 503),
     ),
-    models.get_model: Operation(
-        summary="The model, by one of its ids", tag=OPENAI, answers=(Model,), errors=(404, 503)
-    ),
+    models.get_model: Operation(summary="A model, by one of its ids", tag=OPENAI, answers=(Model,), errors=(404, 503)),
     native_completion.completion: Operation(
         summary="Continue texts",
         tag=LLAMA_SERVER,
@@ -153,7 +160,7 @@ OPERATIONS: Mapping[Callable[..., Any], Operation] = {
         body=DetokenizeRequest,
         example={"tokens": [72]},
         answers=(DetokenizeResponse,),
-        errors=(*_BODY, 503),
+        errors=_TEXT_WORK,
     ),
     apply_template.apply_template: Operation(
         summary="The prompt that messages become",
@@ -164,15 +171,57 @@ OPERATIONS: Mapping[Callable[..., Any], Operation] = {
         errors=_TEXT_WORK,
     ),
     props.props: Operation(
-        summary="The model and the defaults", tag=LLAMA_SERVER, answers=(Props,), errors=(404, 503, 504)
+        summary="A model and its defaults",
+        tag=LLAMA_SERVER,
+        answers=(Props, ManyProps),
+        query={"model": "One of its ids."},
+        errors=(400, 404, 429, 500, 503, 504),
     ),
     props.change_props: Operation(summary="Not supported: nothing can be changed", tag=LLAMA_SERVER, errors=(501, 503)),
     slots.slots: Operation(
         summary="What is being computed",
         tag=LLAMA_SERVER,
         answers=(list[Slot],),
-        query={"fail_on_no_slot": "Anything: answer with a 503 if no slot is free."},
-        errors=(503,),
+        query={"model": "One of its ids.", "fail_on_no_slot": "Anything: answer with a 503 if no slot is free."},
+        errors=(404, 503),
+    ),
+    load.load_model: Operation(
+        summary="Load a model", tag=LLAMA_SERVER, body=ModelRequest, answers=(Success,), errors=(*_BODY, 404, 503)
+    ),
+    load.unload_model: Operation(
+        summary="Unload a model", tag=LLAMA_SERVER, body=ModelRequest, answers=(Success,), errors=(*_BODY, 404, 503)
+    ),
+    lora.list_adapters: Operation(
+        summary="The LoRA adapters of a model",
+        tag=LLAMA_SERVER,
+        answers=(list[LoadedAdapter],),
+        query={"model": "One of its ids."},
+        errors=(404, 503),
+    ),
+    lora.scale_adapters: Operation(
+        summary="Apply LoRA adapters to all requests that don't say which they want",
+        tag=LLAMA_SERVER,
+        body=ScaleAdaptersRequest,
+        example=[{"id": 0, "scale": 0.5}],
+        answers=(Success,),
+        query={"model": "One of the model's ids."},
+        errors=(*_BODY, 404, 503),
+    ),
+    lora.load_adapter: Operation(
+        summary="Serve a LoRA adapter under a name",
+        tag=VLLM,
+        body=LoadAdapterRequest,
+        example={"lora_name": "sql", "lora_path": "sql.gguf"},
+        text=("text/plain",),
+        errors=(*_BODY, 403, 404, 500, 503),
+    ),
+    lora.unload_adapter: Operation(
+        summary="Serve it no longer",
+        tag=VLLM,
+        body=UnloadAdapterRequest,
+        example={"lora_name": "sql"},
+        text=("text/plain",),
+        errors=(*_BODY, 404, 503),
     ),
     health.health: Operation(
         summary="Whether a request sent now would be run", tag=WATCHING, answers=(Health,), errors=(503,)

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, Tag
 
 from server import limits
 from server.schemas.json_types import INT32_MAX, Body, Integer, Omissible, text_or_list
+from server.schemas.lora import LoraScales
 from server.schemas.samplers import SamplerFields
 from server.schemas.structure import StructureFields
 
@@ -38,8 +39,9 @@ class GenerationFields(SamplerFields, StructureFields):
     return_progress: bool | None = None
     sse_ping_interval: Annotated[Integer, Field(ge=-1, le=INT32_MAX)] | None = None
 
-    # llama-server's own that need another model, or candidates after sampling: refused, so that nobody relies on them
-    lora: Any = None
+    lora: LoraScales | None = None
+
+    # llama-server's own that needs candidates after sampling: refused, so that nobody relies on it
     post_sampling_probs: Any = None
 
     @property

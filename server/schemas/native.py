@@ -15,6 +15,7 @@ from server import limits
 from server.schemas.conversation import ConversationFields
 from server.schemas.generation import StopString
 from server.schemas.json_types import FLOAT32_MAX, INT32_MAX, Body, Integer, Number, text_or_list
+from server.schemas.lora import LoraScales
 from server.schemas.samplers import Count, SamplerFields
 from server.schemas.structure import StructureFields
 
@@ -140,6 +141,7 @@ class NativeOptions(SamplerFields, StructureFields):
     timings_per_token: bool | None = None
     sse_ping_interval: Annotated[Integer, Field(ge=-1, le=INT32_MAX)] | None = None
     response_fields: Annotated[list[str], Field(max_length=MAX_RESPONSE_FIELDS, fail_fast=True)] | None = None
+    lora: LoraScales | None = None
 
     # accepted; no effect
     id_slot: Annotated[Integer, Field(ge=-1, le=INT32_MAX)] | None = None
@@ -149,8 +151,7 @@ class NativeOptions(SamplerFields, StructureFields):
     backend_sampling: bool | None = None
     verbose: bool | None = None
 
-    # they need another model, or candidates after sampling: refused, so that nobody relies on them
-    lora: Any = None
+    # it needs candidates after sampling: refused, so that nobody relies on it
     post_sampling_probs: Any = None
 
     @property
@@ -204,9 +205,16 @@ def _content(value: Any) -> MixedPrompt:
     raise _refuse("content", "must be a string, or a list of tokens and strings")
 
 
+class ModelRequest(Body):
+    """`POST /models/load` and `POST /models/unload`."""
+
+    model: str
+
+
 class TokenizeRequest(Body):
     """`POST /tokenize`."""
 
+    model: str | None = None
     content: Annotated[MixedPrompt, PlainValidator(_content, json_schema_input_type=str | list[int | str])]
     add_special: bool | None = None
     parse_special: bool | None = None
@@ -216,8 +224,11 @@ class TokenizeRequest(Body):
 class DetokenizeRequest(Body):
     """`POST /detokenize`."""
 
+    model: str | None = None
     tokens: Annotated[list[Annotated[int, Field(ge=0, le=INT32_MAX)]], Field(fail_fast=True)]
 
 
 class ApplyTemplateRequest(ConversationFields):
     """`POST /apply-template`: what of a chat request the template sees."""
+
+    model: str | None = None

@@ -88,5 +88,19 @@ class Props(msgspec.Struct, kw_only=True):
     """How its models write calls."""
 
 
+class ManyProps(msgspec.Struct, kw_only=True):
+    """Of a server that loads models when they are needed, under llama-server's names; `?model=` asks for one's."""
+
+    role: str = "router"
+    max_instances: int
+    """How many may be loaded at the same time; 0: any number."""
+    models_autoload: bool
+    """Whether a request loads the model that it names."""
+    model_alias: str = "paddock"
+    model_path: str = "none"
+    default_generation_settings: GenerationDefaults
+    build_info: str
+
+
 class Health(msgspec.Struct):
     status: str = "ok"

@@ -50,9 +50,8 @@ def check_completion(request: CompletionRequest) -> None:
 def _check_shared(request: GenerationFields) -> None:
     if request.stream_options is not None and not request.stream:
         raise invalid("'stream_options' is only allowed when 'stream' is true.", "stream_options")
-    for name in ("lora", "post_sampling_probs"):
-        if getattr(request, name):
-            raise unsupported(f"'{name}' is not supported by this server.", name)
+    if request.post_sampling_probs:
+        raise unsupported("'post_sampling_probs' is not supported by this server.", "post_sampling_probs")
 
 
 def _check_continuation(request: ConversationFields) -> None:

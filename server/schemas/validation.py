@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from server.errors import APIError, invalid
@@ -41,8 +41,9 @@ _JSON_NAMES = {
 
 def validate(model: type[M], value: Any) -> M:
     """Raises a 400 that names the first field at fault."""
-    if not isinstance(value, dict):
-        raise invalid("The body must be a JSON object.", None, "invalid_type")
+    kind, name = (list, "array") if issubclass(model, RootModel) else (dict, "object")
+    if not isinstance(value, kind):
+        raise invalid(f"The body must be a JSON {name}.", None, "invalid_type")
     build(model)
     try:
         return model.model_validate(value)

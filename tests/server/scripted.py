@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from backends.base import (
+    AdapterLoadError,
     EngineStats,
     GenerateRequest,
     GenerationEvent,
@@ -18,6 +20,11 @@ from backends.base import (
     TokenLogprob,
 )
 from server.chat.template import ChatTemplate, special_tokens
+from server.config import Settings
+from server.hosting.catalog import ModelSpec
+from server.hosting.host import Host
+from server.hosting.hosted_model import HostedModel
+from server.hosting.opened import Opened
 from server.state import AppState
 
 BOS, EOS, FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE = range(256, 261)
@@ -88,6 +95,9 @@ class ScriptedBackend:
         self.ended = 0
         self.requests: list[GenerateRequest] = []
         self.cancelled: list[str] = []
+        self.n_adapters = 0
+        """Loaded so far."""
+        self.unloaded: list[int] = []
         self.delay = 0.0
         """Seconds before the first event."""
         self.pace = 0.0
@@ -121,6 +131,15 @@ class ScriptedBackend:
 
     def cancel(self, request_id: str, index: int) -> None:
         pass
+
+    async def load_adapter(self, path: str) -> int:
+        if await asyncio.to_thread(Path(path).read_bytes) != b"an adapter":
+            raise AdapterLoadError(f"cannot load the LoRA adapter {path}: it is no adapter")
+        self.n_adapters += 1
+        return self.n_adapters - 1
+
+    def unload_adapter(self, adapter: int) -> None:
+        self.unloaded.append(adapter)
 
     async def stop(self) -> None:
         pass
@@ -167,8 +186,29 @@ class ScriptedBackend:
         )
 
 
-def scripted_state(script: Script = lambda index: "hello", **settings: Any) -> tuple[AppState, ScriptedBackend]:
-    """`settings` are further ones of `AppState`."""
+def scripted_state(
+    script: Script = lambda index: "hello",
+    *,
+    loaded: bool = True,
+    n_predict: int = -1,
+    max_queue: int | None = None,
+    **fields: Any,
+) -> tuple[AppState, ScriptedBackend]:
+    """A server with one model, which is there already if it is `loaded`. `fields` are further ones of `AppState`."""
     backend = ScriptedBackend(script)
-    template = ChatTemplate(TEMPLATE, special_tokens(INFO))
-    return AppState(model_names=["m", "org/m:q4"], backend=backend, chat_template=template, **settings), backend
+    settings = Settings(n_predict=n_predict, parallel=MODEL.n_parallel)
+    model = HostedModel(ModelSpec(("m", "org/m:q4"), Path(MODEL.path), settings), never, max_queue=max_queue)
+    if loaded:
+        model.put_in_place(Opened(backend, ChatTemplate(TEMPLATE, special_tokens(INFO))))
+    return AppState(host=Host([model]), **fields), backend
+
+
+def set_template(state: AppState, template: ChatTemplate | None) -> None:
+    """Of the only model."""
+    model = state.host.models[0]
+    model.put_in_place(Opened(model.backend, template))
+
+
+async def never(spec: ModelSpec) -> Opened:
+    """Loads for ever."""
+    return await asyncio.get_running_loop().create_future()

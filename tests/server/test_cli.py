@@ -124,6 +124,40 @@ def test_wrong_use_is_2_and_a_line(arguments: list[str], message: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (2, "", message + "\n")
 
 
+def test_a_name_that_is_no_text_is_2_and_a_line() -> None:
+    done = paddock("inspect", os.fsdecode(b"caf\xe9.gguf"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "paddock inspect: 'caf\\udce9.gguf' is not UTF-8 text; see paddock inspect --help\n"
+
+
+@pytest.mark.parametrize("arguments", ["--version", "--help", "serve --help", "list --json", "completion bash"])
+def test_whose_output_nobody_takes_is_1(arguments: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "server", *arguments.split()]
+    environment = os.environ | {"HF_HUB_CACHE": str(tmp_path)}
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as broken, open("/dev/full", "wb") as full:
+        for out, message in ((broken, ""), (full, "paddock: cannot write: No space left on device\n")):
+            done = subprocess.run(
+                command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.PIPE, text=True, check=False
+            )
+            assert (done.returncode, done.stderr) == (1, message)
+
+
+def test_closed_streams() -> None:
+    for closed in ("<&-", ">&-", "2>&-"):
+        line = f'exec "{sys.executable}" -m server inspect missing.gguf {closed}'
+        done = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False)
+        said = "" if closed == "2>&-" else "paddock inspect: there is no file missing.gguf\n"
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
+def test_characters_that_the_output_cannot_take() -> None:
+    done = paddock("--help", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "usage: paddock COMMAND \\u2026" in done.stdout
+
+
 def test_a_wrong_variable_is_2() -> None:
     done = paddock("serve", PADDOCK_PARALLEL="many")
     assert done.returncode == 2
@@ -143,11 +177,14 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
     [
         ("nowhere.gguf", "there is no file nowhere.gguf"),
         ("docs", "docs is a folder: name the GGUF file in it"),
-        ("org/model:Q4_K_M", "there is no file org/model:Q4_K_M; if it is a repository of the Hugging Face Hub: "),
+        ("org/model:Q4_K_M", "cannot reach the Hub at http://127.0.0.1:9: "),
+        ("hf://model", "hf://model names no repository's model: write hf://ORG/NAME[@REVISION][:QUANT]"),
+        ("org/model.gguf", "there is no file org/model.gguf"),
     ],
 )
 def test_no_such_model_is_1(model: str, message: str) -> None:
-    assert last_line(paddock("serve", model)).startswith(f"paddock serve: {message}")
+    done = paddock("serve", model, "--port", "0", HF_ENDPOINT="http://127.0.0.1:9")
+    assert last_line(done).startswith(f"paddock serve: {message}")
 
 
 @pytest.mark.parametrize("fault", ["empty", "text", "truncated_header", "truncated_data", "missing_tensor"])

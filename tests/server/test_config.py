@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.base import SamplingParams
+from backends.base import RopeOptions, SamplingParams
 from server.command_line import UsageError
 from server.config import GROUPS, SETTINGS, Setting, Settings
 from server.config.sources import NOT_OURS
@@ -33,7 +33,7 @@ def write(path: Path, text: str) -> str:
 
 def test_defaults() -> None:
     settings = load()
-    assert (settings.host, settings.port, settings.model) == ("127.0.0.1", 8000, None)
+    assert (settings.host, settings.port, settings.model) == ("127.0.0.1", 8000, ())
     assert settings.sampling == {}
     options = settings.engine_options("m.gguf")
     assert options.n_threads == 0
@@ -46,7 +46,7 @@ def test_flags_reach_the_engine() -> None:
         *"m.gguf -c 4096 -np 4 -b 256 -ub 128 -t 3 -tb 5 -lm dio -ctk q8_0 -ctv q4_0 -fa on -cram -1".split(),
         *"-ngl 12 -sm row -mg 1 -ts 3,1 -v".split(),
     )
-    options = settings.engine_options(settings.model or "")
+    options = settings.engine_options(settings.model[0])
     assert options.model_path == "m.gguf"
     assert (options.n_ctx, options.n_parallel, options.n_batch, options.n_ubatch) == (4096, 4, 256, 128)
     assert (options.n_threads, options.n_threads_batch, options.load_mode) == (3, 5, "dio")
@@ -55,8 +55,31 @@ def test_flags_reach_the_engine() -> None:
     assert (options.main_gpu, options.tensor_split, options.verbose) == (1, (3.0, 1.0), True)
 
 
+def test_positions_and_workers_reach_the_engine() -> None:
+    flags = "--rope-scaling yarn --rope-scale 4 --rope-freq-base 5e5 --yarn-orig-ctx 4096 --yarn-ext-factor -1"
+    betas = "--yarn-beta-slow 2 --yarn-beta-fast 16 --yarn-attn-factor 1.5 --rpc here:1,10.0.0.7:50052"
+    options = load(*flags.split(), *betas.split()).engine_options("m.gguf")
+    assert options.rope == RopeOptions(
+        scaling="yarn",
+        freq_base=500_000.0,
+        freq_scale=0.25,
+        yarn_orig_ctx=4096,
+        yarn_attn_factor=1.5,
+        yarn_beta_slow=2.0,
+        yarn_beta_fast=16.0,
+    )
+    assert options.rpc == ("here:1", "10.0.0.7:50052")
+    assert load().engine_options("m.gguf").rope == RopeOptions()
+    assert load("--rope-freq-scale", "0.5").engine_options("m.gguf").rope == RopeOptions(freq_scale=0.5)
+
+
+def test_one_scale_is_enough() -> None:
+    assert "give one" in refusal("--rope-scale", "2", PADDOCK_ROPE_FREQ_SCALE="0.5")
+    assert refusal("--rope-scaling", "longrope") == "--rope-scaling must be one of none, linear, yarn, not 'longrope'"
+
+
 @pytest.mark.parametrize("flag", ["-ngl", "--gpu-layers", "--n-gpu-layers"])
-@pytest.mark.parametrize(("text", "layers"), [("auto", -1), ("all", -1), ("0", 0), ("99", 99)])
+@pytest.mark.parametrize(("text", "layers"), [("auto", -1), ("all", -2), ("0", 0), ("99", 99)])
 def test_gpu_layers(flag: str, text: str, layers: int) -> None:
     assert load(flag, text).gpu_layers == layers
 
@@ -201,3 +224,15 @@ def test_an_empty_key_is_not_none() -> None:
 
 def test_an_empty_variable_says_nothing() -> None:
     assert load_settings([], {"PADDOCK_MODEL": "", "PADDOCK_PORT": ""}) == load_settings([], {})
+
+
+def test_several_models(tmp_path: Path) -> None:
+    assert load("-m", "a.gguf", "--model", "b.gguf").model == ("a.gguf", "b.gguf")
+    assert load(PADDOCK_MODEL="a.gguf").model == ("a.gguf",)
+    file = write(tmp_path / "paddock.toml", 'model = ["a.gguf", "b.gguf"]\nmodels-autoload = false\nmodels-memory = 9')
+    settings = load("--config", file)
+    assert (settings.model, settings.models_autoload, settings.models_memory) == (("a.gguf", "b.gguf"), False, 9)
+    assert load("--config", file, "-m", "c.gguf", "--models-autoload").model == ("c.gguf",)
+    assert load("--config", file, "--models-autoload").models_autoload
+    assert not load("--no-models-autoload").models_autoload
+    assert load().models_autoload and load().models_max == 4

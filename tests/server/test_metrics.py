@@ -21,7 +21,6 @@ from backends.base import (
 from server.access.key_store import KeyStore
 from server.access.keys import Key, hashed
 from server.admission import Admission
-from server.metrics import Metrics
 from server.observed_backend import ObservedBackend
 from server.state import AppState
 from tests.server.routes.client import call, chat, completion
@@ -210,13 +209,22 @@ async def test_the_engines_report() -> None:
 
 
 async def test_while_the_model_loads() -> None:
-    state, backend = scripted_state()
-    state.backend = None
+    state, _ = scripted_state(loaded=False)
     found = await samples(state)
     assert found["paddock_engine_ready"] == 0
     assert "paddock_num_requests_running" not in found
-    state.backend, backend.ready = backend, False
+    state, backend = scripted_state()
+    backend.ready = False
     assert (await samples(state))["paddock_engine_ready"] == 0
+
+
+async def test_while_the_model_sleeps() -> None:
+    state, _ = scripted_state()
+    assert (await samples(state))["paddock_model_loaded"] == 1
+    await state.host.unload(state.host.models[0])
+    found = await samples(state)
+    assert found["paddock_model_loaded"] == 0
+    assert "paddock_engine_ready" not in found, "it would alarm"
 
 
 async def test_openmetrics() -> None:
@@ -234,15 +242,15 @@ async def test_servers_have_metrics_of_their_own() -> None:
 
 
 async def test_tokens_after_a_sequences_end_count_for_nothing() -> None:
-    _, backend = scripted_state()
+    state, backend = scripted_state()
 
     async def generate(request: GenerateRequest) -> AsyncGenerator[GenerationEvent, None]:
         yield TokenChunk(id=request.id, index=0, tokens=[1], finish_reason="length")
         yield TokenChunk(id=request.id, index=0, tokens=[2, 3])
 
     backend.generate = generate  # type: ignore[method-assign]
-    metrics = Metrics("m", lambda: backend)
+    metrics = state.metrics.of_model("m")
     request = GenerateRequest(id="r", prompt=[1], max_tokens=1, sampling=SamplingParams())
     assert len([event async for event in ObservedBackend(backend, metrics, Admission(None)).generate(request)]) == 2
     labels = {"model_name": "m", "key": ""}
-    assert metrics.registry.get_sample_value("paddock_generation_tokens_total", labels) == 1
+    assert state.metrics.registry.get_sample_value("paddock_generation_tokens_total", labels) == 1

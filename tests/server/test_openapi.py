@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from pydantic import RootModel
 from starlette.routing import Mount, Route
 
 from server.access.key_store import KeyStore
@@ -62,7 +63,7 @@ async def test_it_is_served_and_kept() -> None:
     response = await call(state, "GET", "/openapi.json")
     assert response.headers["content-type"] == "application/json"
     assert response.json()["openapi"].startswith("3.1")
-    state.backend = None
+    state, _ = scripted_state(loaded=False)
     assert (await call(state, "GET", "/openapi.json")).status_code == 200
 
 
@@ -89,9 +90,11 @@ def test_nothing_of_it_is_imported_before_it_is_asked_for() -> None:
 BODIES = {
     body: route.path
     for route in create_app(scripted_state()[0]).routes
-    if isinstance(route, Route) and (body := OPERATIONS[route.endpoint].body) is not None
+    if isinstance(route, Route)
+    and (body := OPERATIONS[route.endpoint].body) is not None
+    and not issubclass(body, RootModel)
 }
-"""A path for each model."""
+"""A path for each model of an object."""
 
 USER = {"role": "user", "content": "x"}
 VALUES: tuple[Any, ...] = (
@@ -103,7 +106,8 @@ VALUES: tuple[Any, ...] = (
     [{"role": "user"}], [{**USER, "name": None}], [{**USER, "content": []}],
     [{**USER, "role": "x"}], [{"type": "function", "function": {"name": "f"}}],
     [{"type": "function", "function": {"name": "!"}}], {"include_usage": None}, {"include_usage": True},
-    {"type": "json_object", "schema": 1}, {"mode": "x"}, {"json": 1}, {"regex": 1},
+    {"type": "json_object", "schema": 1}, {"mode": "x"}, {"json": 1}, {"regex": 1}, [{"id": 0, "scale": 0.5}],
+    [{"id": -1, "scale": 0.5}], [{"id": 0}],
 )  # fmt: skip
 
 

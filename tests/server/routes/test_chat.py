@@ -12,7 +12,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from backends.base import BackendError, ContextLengthExceeded, EngineUnavailable
 from server import sse
 from tests.server.routes.client import chat, chunks, error, post
-from tests.server.scripted import BOS, FIM_PREFIX, N_CTX, scripted_state
+from tests.server.scripted import BOS, FIM_PREFIX, N_CTX, scripted_state, set_template
 
 
 async def test_answer() -> None:
@@ -159,7 +159,7 @@ async def test_too_long_for_the_context(fields: dict[str, Any], numbers: list[st
 
 async def test_no_template() -> None:
     state, _ = scripted_state()
-    state.chat_template = None
+    set_template(state, None)
     assert "--chat-template" in error(await chat(state))["message"]
 
 

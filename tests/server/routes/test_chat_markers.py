@@ -21,7 +21,7 @@ from tests.server.routes.test_chat_tools import (
     whole,
     without_ids,
 )
-from tests.server.scripted import BOS, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, INFO, ScriptedBackend
+from tests.server.scripted import BOS, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, INFO, ScriptedBackend, set_template
 
 OPEN, CLOSE, THINK, THOUGHT = BOS, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX
 BODY = OSLO.removeprefix("<tool_call>").removesuffix("</tool_call>").encode()
@@ -39,7 +39,7 @@ def saying(*parts: str | list[int], control: bool = True) -> tuple[AppState, Scr
     ordinary = frozenset() if control else frozenset({OPEN, CLOSE, THINK, THOUGHT})
     info = msgspec.structs.replace(INFO, pieces=pieces, control_tokens=INFO.control_tokens - ordinary)
     backend.tokenizer.info = info
-    state.chat_template = ChatTemplate(HERMES, special_tokens(info))
+    set_template(state, ChatTemplate(HERMES, special_tokens(info)))
     return state, backend
 
 

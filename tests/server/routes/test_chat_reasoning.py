@@ -11,7 +11,7 @@ from server.chat.template import ChatTemplate, special_tokens
 from server.state import AppState
 from tests.server.routes.client import call, chat, chunks, error
 from tests.server.routes.test_chat_tools import HERMES, OSLO, TOOLS, assembled, choice, prompt_of, talking, whole
-from tests.server.scripted import BOS, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, INFO, ScriptedBackend
+from tests.server.scripted import BOS, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, INFO, ScriptedBackend, set_template
 
 THOUGHT = "<think>\nA greeting.\n</think>\n\nHello!"
 ASK = {"role": "user", "content": "hi"}
@@ -91,7 +91,7 @@ def with_tokens_for_thinking(state: AppState, backend: ScriptedBackend) -> None:
     pieces = [*INFO.pieces]
     pieces[FIM_PREFIX], pieces[FIM_SUFFIX] = b"<think>", b"</think>"
     backend.tokenizer.info = msgspec.structs.replace(INFO, pieces=pieces)
-    state.chat_template = ChatTemplate(HERMES, special_tokens(INFO))
+    set_template(state, ChatTemplate(HERMES, special_tokens(INFO)))
 
 
 async def test_markers_that_are_control_tokens() -> None:
@@ -211,7 +211,7 @@ async def test_apply_template_and_props() -> None:
         "supports_object_arguments": True,
         "supports_reasoning_effort": True,
     }
-    state.chat_template = ChatTemplate("{{ broken")
+    set_template(state, ChatTemplate("{{ broken"))
     assert (await call(state, "GET", "/props")).json()["chat_template_caps"] == {}
 
 
@@ -230,7 +230,7 @@ async def test_channels_of_control_tokens() -> None:
         template = (
             "<|start|><|channel|><|message|>{{ tools | tojson }}{% for m in messages %}{{ m.content }}{% endfor %}"
         )
-        state.chat_template = ChatTemplate(template + "<|start|>assistant")
+        set_template(state, ChatTemplate(template + "<|start|>assistant"))
         answer = choice(await chat(state, **fields))
         assert answer["message"]["reasoning"] == "Hm."
         assert answer["message"]["content"] == (None if fields else "Hello!")

@@ -16,7 +16,7 @@ from server.chat.template import ChatTemplate, special_tokens
 from server.state import AppState
 from tests.openai_document import document, needs_document
 from tests.server.routes.client import chat, chunks, error
-from tests.server.scripted import INFO, MODEL, Script, ScriptedBackend, scripted_state
+from tests.server.scripted import INFO, MODEL, Script, ScriptedBackend, scripted_state, set_template
 
 HERMES = """
 {{- bos_token }}
@@ -53,7 +53,7 @@ def talking(script: Script | str, template: str = HERMES) -> tuple[AppState, Scr
     said = script
     state, backend = scripted_state((lambda index: said) if isinstance(said, str) else said)
     backend.model = msgspec.structs.replace(MODEL, n_ctx=8192)
-    state.chat_template = ChatTemplate(template, special_tokens(INFO))
+    set_template(state, ChatTemplate(template, special_tokens(INFO)))
     return state, backend
 
 

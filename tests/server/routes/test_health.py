@@ -20,20 +20,18 @@ async def test_ready(path: str) -> None:
     assert (response.status_code, error(response)["code"]) == (503, "unavailable")
     assert int(response.headers["retry-after"]) > 0
 
-    state.backend = None
+    state, _ = scripted_state(loaded=False)
     response = await call(state, "GET", path)
     assert response.status_code == 503
     assert "loading" in error(response)["message"]
 
 
 async def test_live() -> None:
-    state, _ = scripted_state()
-    state.backend = None
+    state, _ = scripted_state(loaded=False)
     assert (await call(state, "GET", "/livez")).json() == {"status": "ok"}
 
 
 @pytest.mark.parametrize("path", ["/props", "/slots"])
 async def test_what_needs_the_model_while_it_loads(path: str) -> None:
-    state, _ = scripted_state()
-    state.backend = None
+    state, _ = scripted_state(loaded=False)
     assert (await call(state, "GET", path)).status_code == 503

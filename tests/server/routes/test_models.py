@@ -76,7 +76,7 @@ async def test_while_the_model_loads() -> None:
     state, backend = scripted_state()
     backend.ready = False
     assert (await chat(state)).status_code == 200, "it is the backend where requests wait for another engine"
-    state.backend = None
+    state, _ = scripted_state(loaded=False)
     response = await chat(state, stream=True)
     assert (response.status_code, error(response)["code"]) == (503, "unavailable")
     assert int(response.headers["retry-after"]) > 0

@@ -127,8 +127,7 @@ async def test_the_contexts_end() -> None:
 
 
 async def test_the_servers_own_limit() -> None:
-    state, _ = scripted_state()
-    state.default_max_tokens = 3
+    state, _ = scripted_state(n_predict=3)
     assert (await answer(state))["content"] == "hel"
     assert (await answer(state, n_predict=-1))["content"] == "hello"
     assert (await answer(state))["truncated"] is False
@@ -303,7 +302,8 @@ async def test_accepted_without_effect() -> None:
         ({"json_schema": 5}, "json_schema"),
         ({"json_schema": {}, "grammar": 'root ::= "a"'}, "grammar"),
         ({"structured_outputs": {"regex": "a", "choice": ["a"]}}, "structured_outputs.choice"),
-        ({"lora": [{"id": 0}]}, "lora"),
+        ({"lora": [{"id": 0}]}, "lora[0].scale"),
+        ({"lora": [{"id": 0, "scale": 1}]}, "lora"),
         ({"post_sampling_probs": True}, "post_sampling_probs"),
     ],
 )
@@ -323,7 +323,7 @@ async def test_other_errors() -> None:
     assert (await send(state)).status_code == 500
     response = await send(state, stream=True)
     assert 'event: error\ndata: {"error":{"message":"broken"' in response.text
-    state.backend = None
+    state, _ = scripted_state(loaded=False)
     assert (await send(state)).status_code == 503
 
 

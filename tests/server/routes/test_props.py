@@ -6,12 +6,11 @@ import msgspec
 
 from backends.base import EngineStats, SlotState
 from tests.server.routes.client import call, error
-from tests.server.scripted import MODEL, N_CTX, scripted_state
+from tests.server.scripted import MODEL, N_CTX, scripted_state, set_template
 
 
 async def test_props() -> None:
-    state, _ = scripted_state()
-    state.default_max_tokens = 9
+    state, _ = scripted_state(n_predict=9)
     props = (await call(state, "GET", "/props")).json()
     assert (props["total_slots"], props["model_path"], props["model_alias"]) == (4, "scripted.gguf", "m")
     assert (props["bos_token"], props["eos_token"], props["is_sleeping"]) == ("<s>", "</s>", False)
@@ -25,7 +24,7 @@ async def test_props() -> None:
 
 async def test_props_of_a_model_without_a_template() -> None:
     state, backend = scripted_state()
-    state.chat_template = None
+    set_template(state, None)
     backend.tokenizer.info = msgspec.structs.replace(backend.tokenizer.info, bos=None)
     props = (await call(state, "GET", "/props")).json()
     assert (props["chat_template"], props["bos_token"]) == ("", "")

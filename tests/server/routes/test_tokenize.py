@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.server.routes.client import call, error
-from tests.server.scripted import BOS, EOS, N_VOCAB, scripted_state
+from tests.server.scripted import BOS, EOS, N_VOCAB, scripted_state, set_template
 
 
 async def post(path: str, **body: Any) -> Any:
@@ -56,7 +56,7 @@ async def test_apply_template() -> None:
 
 async def test_apply_template_without_a_template() -> None:
     state, _ = scripted_state()
-    state.chat_template = None
+    set_template(state, None)
     response = await call(state, "POST", "/apply-template", json={"messages": [{"role": "user", "content": "hi"}]})
     assert (response.status_code, error(response)["param"]) == (400, "messages")
     assert "--chat-template" in error(response)["message"]

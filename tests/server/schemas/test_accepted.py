@@ -40,7 +40,7 @@ NOT_SUPPORTED: dict[str, Any] = {
     "audio": {"voice": {"id": "v"}, "format": "mp3"},
     "web_search_options": {},
     "moderation": {"model": "m"},
-    "lora": [{"id": 0}],
+    "post_sampling_probs": True,
 }
 
 
