@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from server.app import create_app
 from server.cli import NAMES, command
-from server.state import AppState
+from tests.server.scripted import scripted_state
 from tests.server.settings import load_settings
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +47,7 @@ def test_every_command_line_is_understood() -> None:
             assert name in NAMES, line
             seen.add(name)
             arguments = shlex.split(rest, comments=True)
-            if "--help" in arguments:
+            if any(flag in arguments for flag in ("--help", "--types", "--list-devices")):  # which print and end
                 continue
             if name == "serve":
                 load_settings(arguments, {})
@@ -74,7 +74,7 @@ def paths(routes: Iterable[BaseRoute], prefix: str = "") -> set[str]:
 
 
 def test_the_readme_names_every_endpoint() -> None:
-    served = paths(create_app(AppState(model_names=["x"])).routes)
+    served = paths(create_app(scripted_state()[0]).routes)
     named = set(re.findall(r"`(?:GET|POST) (/\S+)`", (ROOT / "README.md").read_text()))
     assert named <= served
     assert {path for path in served if f"/v1{path}" not in served and path != "/v1/health"} <= named

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from server.config import SETTINGS, Settings
-from server.config.sources import load_settings
+from tests.server.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

@@ -15,9 +15,9 @@ from starlette.routing import Route
 from server.access.key_file import read_keys
 from server.app import create_app
 from server.config import SETTINGS, Settings
-from server.config.sources import CONFIG_ENV, load_settings
-from server.state import AppState
+from server.config.sources import CONFIG_ENV
 from tests.server.scripted import scripted_state
+from tests.server.settings import load_settings
 
 from .manifests import KUBERNETES, OVERLAYS, Manifest, container, environment, kinds, only, overlay, pod, render
 from .test_schemas import check
@@ -45,7 +45,7 @@ def test_the_grace_period_holds_the_whole_drain(name: str) -> None:
 
 @every_overlay
 def test_probes_ask_what_they_mean_at_paths_that_there_are(name: str) -> None:
-    routes = {route.path for route in create_app(AppState(model_names=["x"])).routes if isinstance(route, Route)}
+    routes = {route.path for route in create_app(scripted_state()[0]).routes if isinstance(route, Route)}
     probes = {kind: container(overlay(name))[f"{kind}Probe"] for kind in ("startup", "readiness", "liveness")}
     for probe in probes.values():
         assert probe["httpGet"]["path"] in routes
@@ -125,7 +125,7 @@ def test_volumes_hold_what_the_settings_name(name: str) -> None:
     mounts = {mount["name"]: mount for mount in container(manifests)["volumeMounts"]}
     assert set(mounts) == {volume["name"] for volume in pod(manifests)["spec"]["volumes"]}
     settings = settings_of(manifests)
-    assert Path(settings.model).parent == Path(mounts["models"]["mountPath"])
+    assert Path(settings.model[0]).parent == Path(mounts["models"]["mountPath"])
     assert Path(settings.api_key_file).parent == Path(mounts["keys"]["mountPath"])
     assert mounts["models"]["readOnly"] and mounts["keys"]["readOnly"]
     volume = next(volume for volume in pod(manifests)["spec"]["volumes"] if volume["name"] == "models")
@@ -142,7 +142,7 @@ def test_prompts_kept_in_ram_leave_room_for_the_model(name: str) -> None:
 def test_a_gpu_for_each_replica() -> None:
     manifests = overlay("cuda")
     assert container(manifests)["resources"]["limits"]["nvidia.com/gpu"] == "1"
-    assert settings_of(manifests).gpu_layers == -1
+    assert settings_of(manifests).gpu_layers == -2  # all
     assert container(manifests)["image"].endswith(":cuda")
     rollout = kinds(manifests, "Deployment")["paddock"]["spec"]["strategy"]["rollingUpdate"]
     assert rollout["maxSurge"] == 0
@@ -240,7 +240,7 @@ def test_components_combine(together: tuple[Manifest, ...]) -> None:
         check(manifest)
     (download,) = pod(together)["spec"]["initContainers"]
     values = kinds(together, "ConfigMap")[download["envFrom"][0]["configMapRef"]["name"]]["data"]
-    assert settings_of(together).model == f"/models/{values['FILE']}"
+    assert settings_of(together).model == (f"/models/{values['FILE']}",)
     assert {variable for word in download["command"] for variable in re.findall(r"\$\((\w+)\)", word)} == set(values)
     policy = kinds(together, "NetworkPolicy")["paddock"]["spec"]
     assert {port["port"] for rule in policy["egress"] for port in rule["ports"]} == {443, 53}

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
 
 from .serving import Server, serving
+
+if find_spec("torch") is None:
+    collect_ignore = ["test_walk.py"]  # tests/backends/convert/test_pytorch.py says so
 
 
 @pytest.fixture(scope="session")

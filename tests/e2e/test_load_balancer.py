@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from openai import AsyncOpenAI
 
-from server.config.sources import load_settings
+from tests.server.settings import load_settings
 
 from .affinity import Chats, measure
 from .load_balancer import CONFIGURATION, Replica, balancing, replicas, until

@@ -189,7 +189,7 @@ def test_errors_are_openai_s(demo: Server) -> None:
             create(model=DEMO, messages=[{"role": "user", "content": "one two three " * 3000}])
         assert long.value.code == "context_length_exceeded" and "2048" in long.value.message
         with pytest.raises(BadRequestError) as later:
-            create(model=DEMO, messages=FRANCE, extra_body={"lora": [{"id": 0}]})
+            create(model=DEMO, messages=FRANCE, extra_body={"lora": [{"id": 0, "scale": 1.0}]})
         assert later.value.param == "lora"
 
 
