@@ -73,7 +73,7 @@ def create_app(state: AppState, *, routes: Sequence[BaseRoute] = (), lifespan: A
 
 def create_admin_app(state: AppState) -> Starlette:
     """The application of the admin port, where nobody is asked for a key: metrics and the like, and probes."""
-    return _application(state, [*ADMIN_ROUTES, *health.routes], [])
+    return _application(state, [*ADMIN_ROUTES, *models.admin_port_routes, *health.routes], [])
 
 
 def _cors(origins: Sequence[str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from backends.base import Backend, ModelInfo
 from server.access.caller import caller_of
 from server.access.key_store import KeyStore
 from server.draining import Drain
-from server.errors import unavailable
+from server.errors import invalid, unavailable
 from server.hosting.host import Host
 from server.hosting.hosted_model import HostedModel
 from server.hosting.in_use import hold
@@ -71,9 +71,11 @@ class AppState:
         asks for instead of the ones that its model's name means.
 
         Raises ModelLoadError, a 429 if too many wait already, a 503 while the server starts, a 400 for an adapter that
-        isn't there, and a 404 if the name was that of one that is gone.
+        isn't there or a key that may not choose, and a 404 if the name was that of one that is gone.
         """
         model = served.model
+        if adapters and served.adapter is not None and not caller_of(request).may_use(model.spec.names):
+            raise invalid("Your API key may use the model only with the LoRA adapter that is named.", "lora")
         if not (self.host.on_demand or model.ever_loaded):
             raise unavailable("The model is still loading.")
         use = hold(request, model)

@@ -47,12 +47,12 @@ def main() -> None:
     options = channel.receive()
     if not isinstance(options, EngineOptions):
         return
-    try:
-        engine, info = _load(options, channel)
-    except ModelLoadError as error:
-        channel.send(LoadFailed(str(error)))
-        return
-    with suppress(ConnectionError):  # the API process is gone
+    with suppress(ConnectionError):  # the API process is gone, or has called this load off
+        try:
+            engine, info = _load(options, channel)
+        except ModelLoadError as error:
+            channel.send(LoadFailed(str(error)))
+            return
         channel.send(info)
         engine.run()
 

@@ -37,7 +37,8 @@ NUMA = {"distribute": 1, "isolate": 2, "numactl": 3}
 class Model:
     """llama.cpp's `llama_model`. Raises ModelLoadError, with the reason in a line, if it can't be loaded.
 
-    `file`: its headers, where they have been checked already.
+    `on_progress` raises ConnectionError if nobody waits for the model any more: then loading ends. `file`: its headers,
+    where they have been checked already.
     """
 
     def __init__(
@@ -54,7 +55,10 @@ class Model:
 
         @C.llama_progress_callback  # type: ignore[untyped-decorator]  # ctypes' CFUNCTYPE
         def report(fraction: float, _user_data: object) -> bool:
-            on_progress(fraction)
+            try:
+                on_progress(fraction)
+            except ConnectionError:
+                return False
             return True
 
         params.progress_callback = report

@@ -107,7 +107,11 @@ class ModelAdapters:
                 adapter.id = await backend.load_adapter(str(adapter.path))
             except AdapterLoadError as error:
                 log.error("%s: '%s' is no longer served", error, adapter.name)
-                self._all.remove(adapter)
+                if adapter in self._all:
+                    self._all.remove(adapter)
+            else:
+                if adapter not in self._all:  # it has been unloaded meanwhile
+                    backend.unload_adapter(adapter.id)
 
     def _named(self, name: str) -> Adapter:
         for adapter in self._all:

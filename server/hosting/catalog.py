@@ -176,6 +176,9 @@ def _check_adapters(specs: Sequence[ModelSpec]) -> None:
     models = {name for spec in specs for name in spec.names}
     known: set[str] = set()
     for spec in specs:
+        folder = spec.settings.lora_dir
+        if folder is not None and not Path(folder).expanduser().is_dir():
+            raise CatalogError(f"--lora-dir {folder} is no folder")
         for module in spec.settings.lora_modules:
             if module.base_model_name not in (None, *models):
                 raise CatalogError(f"the LoRA adapter {module.name} is for {module.base_model_name}, which isn't here")

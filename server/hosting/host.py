@@ -13,6 +13,7 @@ from typing import Any
 from backends.base import ModelLoadError
 from server.access.caller import Caller
 from server.errors import APIError, retired, unavailable, unknown_model
+from server.hosting.catalog import CatalogError
 from server.hosting.hosted_model import HostedModel
 from server.hosting.policy import NO_LIMITS, Limits, plan
 from server.hosting.served import Served
@@ -43,6 +44,7 @@ class Host:
         self._errands: set[asyncio.Task[None]] = set()
         """Who waits for a model on an operator's behalf."""
         self._again: asyncio.TimerHandle | None = None
+        self._renewing = asyncio.Lock()
         self._stopped = False
 
     # --- names ---
@@ -103,7 +105,7 @@ class Host:
         """What it answers has the time of its settings to end."""
         model.refuse_waiting(unavailable("The model was unloaded while this request waited for it."))
         if model.state == "loading":
-            self._work[model].cancel()
+            _call_off(self._work[model])
         if model.state == "loaded":
             model.dismissed = True
             self.review()
@@ -117,16 +119,23 @@ class Host:
 
     async def renew(self, models: Sequence[HostedModel]) -> None:
         """Have these from now on. Of one that is as before the old one stays as it is; one that is to be run otherwise,
-        or is there no more, is unloaded."""
+        or is there no more, is unloaded. One renewal after the other: each goes by what the last one has left.
+        Raises CatalogError, if a model is called like an adapter that was loaded meanwhile."""
+        async with self._renewing:
+            await self._renew(models)
+
+    async def _renew(self, models: Sequence[HostedModel]) -> None:
         before = {model.name: model for model in self.models}
         kept = {model.name for model in models if model.name in before and before[model.name].given == model.given}
+        staying = [before[model.name] if model.name in kept else model for model in models]
+        _check_names(staying)
         leaving = [model for name, model in before.items() if name not in kept]
         for model in leaving:
             model.retired = True
         await asyncio.gather(*(self.unload(model) for model in leaving))
         for model in leaving:
             model.refuse_waiting(retired())
-        self._host([before[model.name] if model.name in kept else model for model in models])
+        self._host(staying)
 
     def _host(self, models: Sequence[HostedModel]) -> None:
         self.models = list(models)
@@ -166,7 +175,7 @@ class Host:
             errand.cancel()
         for model, work in self._work.items():
             if model.state == "loading":
-                work.cancel()
+                _call_off(work)
         await asyncio.gather(*self._work.values(), return_exceptions=True)
         await asyncio.gather(*(model.stop() for model in self.models if model.state == "loaded"))
 
@@ -177,7 +186,8 @@ class Host:
         task.add_done_callback(lambda task: self._done(model, task))
 
     def _done(self, model: HostedModel, task: asyncio.Task[None]) -> None:
-        del self._work[model]
+        if self._work[model] is task:  # else whoever woke first has begun to unload what it has loaded
+            del self._work[model]
         if task.cancelled():
             model.given_up()
         elif (error := task.exception()) is not None:
@@ -187,6 +197,22 @@ class Host:
             _settle_memory(first=self._loads == 0)
             self._loads += 1
         self.review()
+
+
+def _check_names(models: Sequence[HostedModel]) -> None:
+    """Raises CatalogError if one means two things: the catalog doesn't know adapters that came over HTTP."""
+    known: set[str] = set()
+    for model in models:
+        names = {*model.spec.names, *model.adapters.names, *model.adapters.coming}
+        if twice := sorted(names & known):
+            raise CatalogError(f"a model and a LoRA adapter are both called {twice[0]}")
+        known |= names
+
+
+def _call_off(work: asyncio.Task[None]) -> None:
+    """Once: a second time would interrupt the first one's clearing up, and leave processes behind."""
+    if not work.cancelling():
+        work.cancel()
 
 
 def _settle_memory(*, first: bool) -> None:

@@ -48,6 +48,8 @@ class Use:
         self.since = model.now()
         self.admitted: asyncio.Future[None] | None = None
         """Of one that waits."""
+        self.refusal: Exception | None = None
+        """Why it is not to wait any more."""
 
     async def ready(self, *, autoload: bool = True) -> Backend:
         """The backend, once it is loaded. Without `autoload` only a model that sleeps is woken. Raises ModelLoadError,
@@ -94,6 +96,8 @@ class HostedModel:
         self._fetching = Fetching()
         self._one_at_a_time = asyncio.Lock()
         """Whoever finds that the model is to be loaded."""
+        self._coming: set[Use] = set()
+        """Those for whom it is found out whether, and how, it is to be loaded."""
         self._waiting: dict[Use, None] = {}
         self._running: set[Use] = set()
         self._used = self._turn_ends = 0.0
@@ -191,9 +195,15 @@ class HostedModel:
         if use in self._running:
             return
         if not self.loaded:
-            async with self._one_at_a_time:
-                if not (self._waiting or self.state == "loading" or (self.state == "loaded" and not self.closed)):
-                    await self._expect(autoload=autoload)
+            self._coming.add(use)
+            try:
+                async with self._one_at_a_time:
+                    if use.refusal is None and not (self._waiting or self.state == "loading" or self.loaded):
+                        await self._expect(autoload=autoload)
+            finally:
+                self._coming.remove(use)
+            if use.refusal is not None:
+                raise use.refusal
         if self.loaded:
             self._run(use)
             return
@@ -240,6 +250,8 @@ class HostedModel:
                 use.admitted.set_result(None)
 
     def refuse_waiting(self, error: Exception) -> None:
+        for use in self._coming:
+            use.refusal = error
         waiting, self._waiting = self._waiting, {}
         for use in waiting:
             assert use.admitted is not None

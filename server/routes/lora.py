@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -66,13 +67,13 @@ async def unload_adapter(request: Request) -> Response:
     served = state.resolve(name, request)
     if served.adapter is None:
         raise invalid(f"'{name}' is a model, and no LoRA adapter.", "lora_name")
-    served.model.adapters.unload(served.model.backend if served.model.loaded else None, name)
+    served.model.adapters.unload(served.model.backend if served.model.state == "loaded" else None, name)
     return PlainTextResponse(f"Success: LoRA adapter '{name}' removed successfully.")
 
 
 def _within(folder: str, path: str) -> Path:
     """The file, if it is one of the folder's. Raises a 404 that tells nothing of others."""
-    if "\0" not in path:
+    with suppress(OSError, RuntimeError, ValueError):  # a name too long, links in a circle, a zero byte
         top = Path(folder).expanduser().resolve()
         file = (top / path).resolve()
         if file.is_relative_to(top) and file != top and file.exists():

@@ -22,11 +22,28 @@ from server.state import AppState, state_of
 
 
 async def list_models(request: Request) -> Response:
-    """With `reload`, which takes an admin key where keys are asked for, the folder and the presets are read again."""
-    state, caller = state_of(request), caller_of(request)
-    if request.query_params.get("reload") and state.models_now is not None:
-        caller.check_admin()
+    """With `reload`, which takes an admin key where keys are asked for, the folder and the presets are read again. If
+    none are, and there is an admin port, only there."""
+    if not (state_of(request).admin_apart and state_of(request).keys is None):
+        await _reload_if_asked(request)
+    return _list(request)
+
+
+async def list_models_for_admin(request: Request) -> Response:
+    """The same at the admin port."""
+    await _reload_if_asked(request)
+    return _list(request)
+
+
+async def _reload_if_asked(request: Request) -> None:
+    state = state_of(request)
+    if request.query_params.get("reload", "0").lower() in ("1", "true") and state.models_now is not None:
+        caller_of(request).check_admin()
         await _reload(state, state.models_now)
+
+
+def _list(request: Request) -> Response:
+    state, caller = state_of(request), caller_of(request)
     allowed = {*state.host.names(caller)}
     return _json(
         ModelList(data=[_model(state, served, caller) for served in state.host.served() if served.name in allowed])
@@ -41,9 +58,9 @@ async def get_model(request: Request) -> Response:
 async def _reload(state: AppState, models_now: Callable[[], list[HostedModel]]) -> None:
     try:
         models = await asyncio.to_thread(models_now)
+        await asyncio.shield(state.host.renew(models))  # whoever asks for it may go away meanwhile
     except CatalogError as error:
         raise models_unreadable(str(error)) from None
-    await asyncio.shield(state.host.renew(models))  # whoever asks for it may go away meanwhile
 
 
 def _model(state: AppState, served: Served, caller: Caller) -> Model:
@@ -82,3 +99,4 @@ def _json(value: msgspec.Struct) -> Response:
 
 
 routes = [Route("/models", list_models), Route("/models/{model:path}", get_model)]
+admin_port_routes = [Route(path, list_models_for_admin) for path in ("/models", "/v1/models")]

@@ -12,6 +12,8 @@ from server.schemas.json_types import INT32_MAX, Body, Integer, Number
 MAX_ADAPTERS = 1024
 MAX_NAME = 256
 MAX_PATH = 4096
+NAME = r"^[^\s,\x00-\x1f\x7f]([^,\x00-\x1f\x7f]*[^\s,\x00-\x1f\x7f])?$"
+"""Printable; in /metrics names are separated by commas."""
 
 
 class LoraScale(Body):
@@ -33,7 +35,7 @@ class ScaleAdaptersRequest(RootModel[LoraScales]):
 class LoadAdapterRequest(Body):
     """`POST /v1/load_lora_adapter`."""
 
-    lora_name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+    lora_name: Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=NAME)]
     lora_path: Annotated[str, Field(min_length=1, max_length=MAX_PATH)]
     load_inplace: bool | None = None
     base_model_name: str | None = None

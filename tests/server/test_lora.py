@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -90,15 +91,21 @@ async def test_loading(tmp_path: Path) -> None:
     ]
     await completion(state, model="new")
     assert backend.requests[-1].adapters == ((0, 0.5), (2, 1.0))
+    (tmp_path / "circle.gguf").symlink_to("circle.gguf")
     for name, path, status in (
         ("new", "new.gguf", 400),
         ("m", "new.gguf", 400),
         ("", "new.gguf", 400),
+        ("x,y", "new.gguf", 400),
+        (" x", "new.gguf", 400),
+        ("x\n", "new.gguf", 400),
         ("x", "none.gguf", 400),
         ("x", "gone.gguf", 404),
         ("x", ".", 404),
         ("x", "..", 404),
         ("x", "a\0b", 404),
+        ("x", "long" * 100, 404),
+        ("x", "circle.gguf", 404),
     ):
         refused = await post(state, "/v1/load_lora_adapter", lora_name=name, lora_path=path)
         assert refused.status_code == status, (name, path, refused.text)
@@ -125,6 +132,7 @@ async def test_keys(tmp_path: Path) -> None:
         [
             Key(name="all", sha256=hashed("sk-all")),
             Key(name="some", sha256=hashed("sk-some"), models=("m",)),
+            Key(name="sql", sha256=hashed("sk-sql"), models=("sql",)),
             Key(name="admin", sha256=hashed("sk-admin"), admin=True),
         ]
     )
@@ -133,6 +141,9 @@ async def test_keys(tmp_path: Path) -> None:
         headers = {"Authorization": f"Bearer sk-{key}"}
         return (await call(state, method, path, json=body, headers=headers)).status_code
 
+    without = {"model": "sql", "prompt": "hi", "lora": [{"id": 1, "scale": 0}]}
+    assert [await asked(key, "POST", "/v1/completions", without) for key in ("all", "some", "sql")] == [200, 404, 400]
+    assert await asked("sql", "POST", "/v1/completions", {"model": "sql", "prompt": "hi"}) == 200
     orders = [
         ("/v1/load_lora_adapter", {"lora_name": "new", "lora_path": "new.gguf"}),
         ("/v1/unload_lora_adapter", {"lora_name": "new"}),
@@ -173,6 +184,27 @@ async def test_a_model_that_is_loaded_again_has_its_adapters_again(tmp_path: Pat
     assert model.adapters.names == ["new"] and fresh.unloaded == [1]
     await completion(state, model="new")
     assert fresh.requests[0].adapters == ((0, 0.5), (2, 1.0))
+
+
+@pytest.mark.parametrize("written", [b"an adapter", b"something else"])
+async def test_an_adapter_is_unloaded_while_its_model_is_loaded_again(tmp_path: Path, written: bytes) -> None:
+    state, _ = adapted(tmp_path)
+    await post(state, "/v1/load_lora_adapter", lora_name="new", lora_path="new.gguf")
+    (tmp_path / "new.gguf").write_bytes(written)
+    fresh, adapters = ScriptedBackend(lambda index: "hello"), state.host.models[0].adapters
+    fresh.n_adapters = 2
+    loading = asyncio.create_task(adapters.opened(fresh))
+    await asyncio.sleep(0)
+    adapters.unload(None, "new")
+    await loading
+    assert adapters.names == ["sql"] and fresh.unloaded == ([2] if written == b"an adapter" else [])
+
+
+async def test_a_model_that_takes_no_new_requests_has_its_adapter_unloaded(tmp_path: Path) -> None:
+    state, backend = adapted(tmp_path)
+    state.host.models[0].closed = True
+    assert (await post(state, "/v1/unload_lora_adapter", lora_name="sql")).status_code == 200
+    assert backend.unloaded == [1]
 
 
 def test_settings() -> None:

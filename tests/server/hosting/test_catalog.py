@@ -106,3 +106,9 @@ def test_presets_of_nothing(folder: Path) -> None:
     assert refusal("--models-preset", file) == f"{file}: [nobody] is no model that is here: it needs `model`"
     file.write_text(f"[a]\nmodel = {folder}/B.GGUF\n")
     assert refusal("--models-preset", file, "--models-dir", folder).endswith("leave out its `model`")
+
+
+def test_a_folder_of_adapters_that_is_none(folder: Path) -> None:
+    assert (
+        refusal("-m", folder / "a.gguf", "--lora-dir", folder / "none") == f"--lora-dir {folder / 'none'} is no folder"
+    )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
+from starlette.applications import Starlette
 
 from backends.base import EngineUnavailable
 from server.access.key_store import KeyStore
 from server.access.keys import Key, hashed
+from server.app import create_admin_app, create_app
 from server.errors import APIError
 from server.hosting import hosted_model
 from server.hosting.catalog import CatalogError
@@ -112,6 +115,21 @@ async def test_without_autoload() -> None:
     await until(lambda: house.status("a") == "sleeping")
     assert await said(house, "a") == "a" * 8, "who sleeps is woken"
     assert (await post(House().state, "/v1/completions?autoload=false", model="a", prompt="x")).status_code == 400
+
+
+async def test_with_an_admin_port_and_without_keys_only_that_reads_again() -> None:
+    house, later = House("ab"), House("bc")
+    house.state.admin_apart = True
+    house.state.models_now = lambda: [*later.models.values()]
+
+    async def ids(app: Starlette) -> list[str]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            return [model["id"] for model in (await client.get("/v1/models?reload=1")).json()["data"]]
+
+    assert await ids(create_app(house.state)) == ["a", "aa", "b", "bb"]
+    assert await ids(create_admin_app(house.state)) == ["b", "bb", "c", "cc"]
+    house.state.models_now = list
+    assert (await call(house.state, "GET", "/v1/models?reload=0")).json()["data"]
 
 
 async def test_the_models_read_again() -> None:
