@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import FrameType
 
 from server.command_line import UsageError, suggestion
 from server.commands.command import Command, CommandError
@@ -103,7 +104,9 @@ def version() -> str:
 def _run(name: str, arguments: Sequence[str]) -> int:
     chosen = command(name)
     # As Ctrl-C does it: files that are being written are removed, servers end in good order.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
         for argument in arguments:
             if not _is_text(argument):  # neither llama.cpp's processes nor a server can be told it
@@ -115,8 +118,20 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     except CommandError as error:
         print(f"paddock {name}: {_one_line(error)}", file=sys.stderr)
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"paddock {name}: {visible(str(error.filename))}: {error.strerror}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
+    """asyncio takes Ctrl-C itself, so that no task is torn. Where Ctrl-C is ignored, as of jobs in the background, this
+    is not."""
+    handler = signal.getsignal(signal.SIGINT)
+    (handler if callable(handler) else signal.default_int_handler)(number, frame)
 
 
 def _one_line(error: Exception) -> str:
@@ -134,9 +149,9 @@ def _is_text(argument: str) -> bool:
 
 def _mend_streams() -> None:
     """Closed ones (`2>&-`) are None in Python, and what is printed to None goes to standard output."""
-    sys.stdin = sys.stdin or open(os.devnull)
-    sys.stdout = sys.stdout or open(os.devnull, "w")
-    sys.stderr = sys.stderr or open(os.devnull, "w")
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - they stay open
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # as on stderr: a character must not end the command
 

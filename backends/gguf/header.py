@@ -6,6 +6,7 @@ over, and what is wrong is one line. What this lets through, llama.cpp's own rea
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,8 +105,11 @@ class Header:
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     def number(self, key: str) -> float | None:
+        """A finite one: what says NaN says nothing."""
         value = self.values.get(key)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            return None
+        return float(value)
 
     def array(self, key: str) -> Array | None:
         value = self.values.get(key)

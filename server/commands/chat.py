@@ -39,7 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    signal.signal(signal.SIGTERM, _end)  # not as Ctrl-C, which stops an answer
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)  # not as Ctrl-C, which stops an answer
     with connected(args, args.MODEL) as connection:
         _chat(args, connection)
     return 0

@@ -65,7 +65,8 @@ def conversion_errors() -> Iterator[None]:
         except ConvertError as error:
             raise CommandError(str(error)) from None
         except OSError as error:
-            raise CommandError(str(error)) from None
+            where = "" if error.filename is None else f"{error.filename}: "
+            raise CommandError(f"{where}{error.strerror or error}") from None
     except ModuleNotFoundError as error:
         if error.name not in ("gguf", "sentencepiece"):
             raise

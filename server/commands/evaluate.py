@@ -14,6 +14,7 @@ from server.commands.command import Command, CommandError
 from server.commands.new_file import new_file
 from server.commands.progress_bar import progress_bar
 from server.terminal.target import add_target, connected
+from server.terminal.visible import visible
 
 if TYPE_CHECKING:
     from server.evaluation.answers import Answer
@@ -116,7 +117,7 @@ def _tell_errors(evaluation: Evaluation) -> None:
     if len(errors) == len(evaluation.rows):
         raise CommandError(f"none of {len(errors)} rows was answered; row {errors[0][0].id}: {errors[0][1]}")
     for row, error in errors[:SHOWN_ERRORS]:
-        print(f"row {row.id}: {error}", file=sys.stderr)
+        print(visible(f"row {row.id}: {error}"), file=sys.stderr)
     if len(errors) > SHOWN_ERRORS:
         print(f"and {len(errors) - SHOWN_ERRORS} more rows that weren't answered", file=sys.stderr)
 

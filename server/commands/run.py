@@ -80,7 +80,7 @@ def _schema(given: str) -> Any:
         return json.loads(text)
     except OSError as error:
         raise UsageError(f"cannot read the schema {given}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"the schema is no JSON: {error}") from None
 
 

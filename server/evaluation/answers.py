@@ -106,7 +106,9 @@ def _answer(response: httpx2.Response) -> Answer:
     try:
         choice = response.json()["choices"][0]
         text = choice["message"]["content"] if "message" in choice else choice["text"]
-    except (ValueError, LookupError, TypeError):
+        if not isinstance(text, str | None):
+            raise TypeError
+    except (ValueError, LookupError, TypeError, RecursionError):
         return Answer(error="the answer is not what OpenAI's API gives")
     return Answer(text or "")
 
@@ -117,12 +119,13 @@ def _message(response: httpx2.Response) -> str:
     try:
         body: Any = response.json()
         return f"{status}: {' '.join(str(body['error']['message']).split())}"
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return status
 
 
 def _retry_after(response: httpx2.Response) -> float | None:
     try:
-        return float(response.headers.get("retry-after", ""))
+        seconds = float(response.headers.get("retry-after", ""))
     except ValueError:
         return None
+    return seconds if seconds > 0 else None  # nor is it a number if it is NaN

@@ -85,7 +85,7 @@ def _objects(name: str) -> Iterator[tuple[JSON, str]]:
         where = f"{name}, line {number}"
         try:
             found = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadData(f"{where}: no JSON ({error})") from None
         if not isinstance(found, dict):
             raise BadData(f"{where}: not a JSON object")

@@ -6,6 +6,7 @@ Its layout is the one that huggingface_hub documents: `models--ORG--NAME/refs/RE
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -79,11 +80,13 @@ class CachedModel:
 
 
 def scan() -> HFCacheInfo:
-    """All of the cache."""
+    """All of the cache. Raises OSError if it can't be read."""
     try:
         return scan_cache_dir(constants.HF_HUB_CACHE)
     except CacheNotFound:  # nothing was ever got
         return HFCacheInfo(size_on_disk=0, repos=frozenset(), incomplete_files=frozenset(), warnings=[])
+    except ValueError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), constants.HF_HUB_CACHE) from None
 
 
 def cached_models(info: HFCacheInfo) -> list[CachedModel]:

@@ -28,6 +28,7 @@ from .progress import lines_or_bar
 from .sizes import shown
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_ETAG = re.compile(r"[\w-]+", re.ASCII)
 
 
 def download(name: HubName, commit: str, file: str, access: HubAccess, say: Callable[[str], None]) -> Path:
@@ -46,6 +47,8 @@ def download(name: HubName, commit: str, file: str, access: HubAccess, say: Call
         if isinstance(cached, str):
             return Path(cached)
         about = get_hf_file_metadata(url, headers=headers, token=access.token, endpoint=constants.ENDPOINT)
+        if about.etag and not _ETAG.fullmatch(about.etag):  # huggingface_hub writes to a file of that name
+            raise HubError(f"what answers at {constants.ENDPOINT} is no Hub: its ETags are none")
         # What is put together from two downloads is known to be right by its hash alone; and files that are larger are
         # not to be had by HTTP.
         sha256 = about.etag if about.etag and _SHA256.fullmatch(about.etag) else None

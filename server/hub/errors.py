@@ -38,7 +38,9 @@ def explained(name: HubName, access: HubAccess) -> Iterator[None]:
                 f"no room is left in {constants.HF_HUB_CACHE}: make some, and the same command goes on where it stopped"
             ) from None
         raise HubError(f"cannot get {name}: {_reason(error)}") from None
-    except ValueError as error:  # JSON that is none
+    except UnicodeEncodeError:  # addresses are quoted, headers aren't
+        raise HubError("the token (in $HF_TOKEN, or of `hf auth login`) must be visible ASCII characters") from None
+    except (ValueError, TypeError, LookupError, RecursionError) as error:  # JSON that is none, or something else's
         raise HubError(f"what answers at {constants.ENDPOINT} is no Hub: {_reason(error)}") from None
 
 

@@ -32,9 +32,9 @@ def ask(name: HubName, access: HubAccess) -> Repository:
         info = hub.model_info(
             name.repo, revision=name.revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT
         )
-    if info.sha is None or not _COMMIT.fullmatch(info.sha):  # it becomes a folder's name
+    if not isinstance(info.sha, str) or not _COMMIT.fullmatch(info.sha):  # it becomes a folder's name
         raise HubError(f"the Hub doesn't say which commit of {name.repo} it means")
-    files = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+    files = {file.rfilename: file.size if isinstance(file.size, int) else 0 for file in info.siblings or ()}
     return Repository(info.sha, {path: size for path, size in files.items() if _is_plain(path)})
 
 

@@ -102,9 +102,11 @@ class Chat:
         return len(text) // CHARACTERS_PER_TOKEN + 1 if counted is None else counted
 
     def _fills_context(self, answer: Answer) -> bool:
-        n_ctx = self.client.props().get("default_generation_settings", {}).get("n_ctx")
+        n_ctx = self.client.generation_settings().get("n_ctx")
         total = answer.usage.get("total_tokens")
-        return "max_tokens" not in self.options if not (n_ctx and total) else total + 1 >= n_ctx
+        if not isinstance(n_ctx, int) or not isinstance(total, int):
+            return "max_tokens" not in self.options
+        return total + 1 >= n_ctx
 
     def _remark(self, answer: Answer) -> None:
         if answer.finish_reason == "length":

@@ -57,7 +57,7 @@ class Answer:
         seconds = self.last_token - self.first_token
         per_second = self.timings.get("predicted_per_second") or (n / seconds if seconds > 0 else 0)
         n_prompt = self.usage.get("prompt_tokens", 0)
-        cached = (self.usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+        cached = _object(self.usage.get("prompt_tokens_details")).get("cached_tokens") or 0
         waited = self.first_token - self.started
         prompt = f"{n_prompt} of prompt, {cached} of them cached"
         return f"{n} tokens, {per_second:.1f} tok/s; first after {waited:.2f} s ({prompt})"
@@ -76,6 +76,10 @@ class Client:
 
     def __init__(self, url: str, api_key: str | None = None, model: str | None = None) -> None:
         """`url` ends with /v1, as OpenAI's SDK has it. `model`: the first of the server's, if left out."""
+        if not _is_url(url):
+            raise ServerError(f"{url!r} is no server's URL, as http://127.0.0.1:8000/v1 is")
+        if api_key and not (api_key.isascii() and api_key.isprintable()):
+            raise ServerError("the API key can't be sent: it is not of visible ASCII characters")
         self.url = url.rstrip("/")
         self.api_key = api_key
         self._http = httpx2.Client(
@@ -94,7 +98,9 @@ class Client:
     def models(self) -> list[str]:
         """The ids of the server's models; at least one."""
         found = self._json("GET", "/models")
-        names = [entry["id"] for entry in found.get("data", ()) if isinstance(entry, dict) and "id" in entry]
+        data = found.get("data")
+        entries = data if isinstance(data, list) else []
+        names = [entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
         if not names:
             raise ServerError(f"{self.url} has no models")
         return names
@@ -105,6 +111,10 @@ class Client:
             return self._json("GET", "/props", at=self._root, params={"model": self.model})
         except ServerError:
             return {}
+
+    def generation_settings(self) -> JSON:
+        """Of the properties: the context's length, and what a request has that doesn't say otherwise."""
+        return _object(self.props().get("default_generation_settings"))
 
     def count_tokens(self, text: str) -> int | None:
         """None where the server can't tell."""
@@ -132,7 +142,7 @@ class Client:
     ) -> Generator[Piece, None, None]:
         request = {"model": self.model, **body, "stream": True, "stream_options": {"include_usage": True}}
         with self._told_plainly(), self._http.stream("POST", self.url + path, json=request) as response:
-            if response.is_error:
+            if not response.is_success:  # a redirection too
                 response.read()
                 raise _refusal(response)
             for event in httpx2.EventSource(response):
@@ -141,7 +151,11 @@ class Client:
                 chunk = json.loads(event.data)
                 if not isinstance(chunk, dict) or "error" in chunk:
                     raise _error(chunk, "the answer was broken off")
-                yield from _take(chunk, answer, read)
+                try:
+                    pieces = list(_take(chunk, answer, read))
+                except (AttributeError, TypeError):
+                    raise ServerError(f"{self.url} streams something else than OpenAI's API does") from None
+                yield from pieces
         if answer.finish_reason is None:
             raise ServerError("the answer was broken off: the server ended it in the middle")
 
@@ -150,7 +164,7 @@ class Client:
     ) -> JSON:
         with self._told_plainly():
             response = self._http.request(method, (at or self.url) + path, json=body, params=params)
-            if response.is_error:
+            if not response.is_success:
                 raise _refusal(response)
             found = response.json()
         if not isinstance(found, dict):
@@ -169,15 +183,15 @@ class Client:
             raise ServerError(f"cannot reach {self.url}: {error}") from None
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise ServerError(f"{self.url}: {error or type(error).__name__}") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             message = f"{self.url} gave an answer that is no JSON: is it an OpenAI-compatible server's URL, with /v1?"
             raise ServerError(message) from None
 
 
 def _take(chunk: JSON, answer: Answer, read: Callable[[JSON], Piece]) -> Iterator[Piece]:
-    answer.usage = chunk.get("usage") or answer.usage
-    answer.timings = chunk.get("timings") or answer.timings
-    for choice in chunk.get("choices", ()):
+    answer.usage = _object(chunk.get("usage")) or answer.usage
+    answer.timings = _object(chunk.get("timings")) or answer.timings
+    for choice in chunk.get("choices") or ():
         piece = read(choice)
         if piece.content or piece.reasoning:
             answer.last_token = time.monotonic()
@@ -186,6 +200,10 @@ def _take(chunk: JSON, answer: Answer, read: Callable[[JSON], Piece]) -> Iterato
             answer.reasoning += piece.reasoning
             yield piece
         answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
+
+
+def _object(found: Any) -> JSON:
+    return found if isinstance(found, dict) else {}
 
 
 def _chat_piece(choice: JSON) -> Piece:
@@ -201,7 +219,7 @@ def _refusal(response: httpx2.Response) -> ServerError:
     status = f"{response.status_code} {response.reason_phrase}".strip()
     try:
         return _error(response.json(), status)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ServerError(f"{response.url} answered {status}")
 
 
@@ -214,6 +232,14 @@ def _error(body: Any, otherwise: str) -> ServerError:
             code = error.get("type")  # llama-server's codes are numbers
         return ServerError(str(error.get("message") or otherwise), code)
     return ServerError(str(error or otherwise))
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port too
+        return False
 
 
 def is_here(url: str) -> bool:

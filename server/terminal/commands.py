@@ -102,7 +102,7 @@ def _set(chat: Chat, rest: str) -> None:
 
 def _defaults(chat: Chat) -> JSON:
     """The server's, as Paddock and llama-server tell them."""
-    params = chat.client.props().get("default_generation_settings", {}).get("params", {})
+    params = chat.client.generation_settings().get("params")
     return params if isinstance(params, dict) else {}
 
 
@@ -118,8 +118,11 @@ def _system(chat: Chat, rest: str) -> None:
 def _save(chat: Chat, rest: str) -> None:
     force = rest.startswith("--force ")
     path = _path(rest.removeprefix("--force "))
-    with new_file(path, force=force) as unfinished:
-        unfinished.write_text(chat.conversation.as_json(chat.client.model, chat.options), encoding="utf-8")
+    try:
+        with new_file(path, force=force) as unfinished:
+            unfinished.write_text(chat.conversation.as_json(chat.client.model, chat.options), encoding="utf-8")
+    except OSError as error:
+        raise WrongCommand(f"cannot write {path}: {error.strerror}") from None
     chat.screen.note(f"(saved: {path})")
 
 

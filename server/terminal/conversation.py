@@ -93,7 +93,7 @@ def read_chat(text: str) -> tuple[str, list[Turn], JSON]:
     """What `Conversation.as_json` has written: system message, turns, the other fields. Raises NotAConversation."""
     try:
         body = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NotAConversation(f"it is no JSON: {error}") from None
     messages = body.get("messages") if isinstance(body, dict) else None
     if not isinstance(messages, list) or not all(map(_is_text_message, messages)):

@@ -354,7 +354,7 @@ def test_an_answer_and_nothing_else(demo: Server) -> None:
 
 
 def test_a_run_as_json(demo: Server) -> None:
-    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}}, "required": ["n"]}
     done = run("--url", demo.url, "--json", "--json-schema", json.dumps(schema), "A number, please.")
     answer: Any = json.loads(done.stdout)
     assert isinstance(json.loads(answer["choices"][0]["message"]["content"])["n"], int)

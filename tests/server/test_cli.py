@@ -130,7 +130,7 @@ def test_a_name_that_is_no_text_is_2_and_a_line() -> None:
     assert done.stderr == "paddock inspect: 'caf\\udce9.gguf' is not UTF-8 text; see paddock inspect --help\n"
 
 
-@pytest.mark.parametrize("arguments", ["--version", "--help", "serve --help", "list --json", "completion bash"])
+@pytest.mark.parametrize("arguments", ["--version", "--help", "list --json", "completion bash"])
 def test_whose_output_nobody_takes_is_1(arguments: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "server", *arguments.split()]
     environment = os.environ | {"HF_HUB_CACHE": str(tmp_path)}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from backends.base import RopeOptions, SamplingParams
 from server.command_line import UsageError
 from server.config import GROUPS, SETTINGS, Setting, Settings
+from server.config.gpu import EVERY_LAYER
 from server.config.sources import NOT_OURS
 from tests.server.settings import load_settings
 
@@ -53,6 +56,18 @@ def test_flags_reach_the_engine() -> None:
     assert (options.cache_type_k, options.cache_type_v, options.flash_attn) == ("q8_0", "q4_0", "on")
     assert (options.cache_ram_mib, options.n_gpu_layers, options.split_mode) == (-1, 12, "row")
     assert (options.main_gpu, options.tensor_split, options.verbose) == (1, (3.0, 1.0), True)
+
+
+def test_experts_in_ram() -> None:
+    assert load("-ncmoe", "3").engine_options("m.gguf").n_cpu_moe == 3
+    assert load("-cmoe").engine_options("m.gguf").n_cpu_moe == EVERY_LAYER
+    assert load().engine_options("m.gguf").n_cpu_moe is None
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_values_can_be_held_against_every_settings_type(setting: Setting) -> None:
+    with suppress(msgspec.ValidationError):  # a TypeError is of the type
+        msgspec.convert("?", setting.type)
 
 
 def test_positions_and_workers_reach_the_engine() -> None:

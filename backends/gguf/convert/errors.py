@@ -17,7 +17,7 @@ def read_json(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_bytes())
     except OSError as error:
         raise ConvertError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConvertError(f"{path} is not JSON: {error}") from None
     if not isinstance(found, dict):
         raise ConvertError(f"{path} is not a JSON object")

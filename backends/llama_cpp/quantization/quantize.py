@@ -154,5 +154,5 @@ def _check_room(order: QuantizeOrder, needed: int) -> None:
     free = shutil.disk_usage(Path(order.target).parent).free
     if free < needed:
         raise JobFailed(
-            f"{order.file_type} takes {needed / 2**20:,.0f} MiB, and there are {free / 2**20:,.0f} MiB free"
+            f"{order.file_type} takes {needed / 2**20:,.1f} MiB, and there are {free / 2**20:,.1f} MiB free"
         )

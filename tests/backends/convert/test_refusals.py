@@ -244,6 +244,7 @@ def test_no_tokenizer(folder: Path) -> None:
     ("tokenizer", "message"),
     [
         ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
         ("[]", "is not a JSON object"),
         ("{}", "of the kind None"),
         ('{"model": {"type": "WordPiece", "vocab": {}}}', "of the kind WordPiece"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import random
 import re
 import struct
@@ -123,6 +124,11 @@ def test_a_broken_file_is_one_clear_line(tmp_path: Path, fault: str) -> None:
 @pytest.mark.parametrize("fault", sorted(LEFT_TO_LLAMA_CPP))
 def test_what_is_of_the_right_form_passes(tmp_path: Path, fault: str) -> None:
     check_model_file(write_broken(tmp_path / "broken.gguf", fault))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.gguf")
+    assert _refusal(tmp_path / "m.gguf").startswith("it is a pipe")
 
 
 def test_truncated_data_is_told_with_the_numbers(tmp_path: Path, whole: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,9 +108,20 @@ def test_files_cannot_steer_the_terminal(tmp_path: Path, printed: Callable[..., 
     assert r"\x1b]0;owned\x07\nkind  a lie" in text
 
 
-def test_nor_can_their_templates(
-    tmp_path: Path, printed: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_json_has_not(value: float, tmp_path: Path, printed: Callable[..., str]) -> None:
+    writer = gguf_library.GGUFWriter(tmp_path / "m.gguf", "llama")
+    writer.add_rope_freq_base(value)
+    writer.add_tensor("a", np.ones(32, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    document = json.loads(printed(tmp_path / "m.gguf", "--json"), parse_constant=pytest.fail)
+    assert document["rope"]["freq_base"] is None
+
+
+def test_nor_can_their_templates(tmp_path: Path, printed: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     writer = gguf_library.GGUFWriter(tmp_path / "m.gguf", "llama")
     writer.add_chat_template("{{ 1 }}\x1b[2J\n")
     writer.add_tensor("a", np.ones(32, np.float32))

@@ -93,7 +93,7 @@ def test_what_is_wrong_is_one_line(model: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_it_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
     model = write_quantizable(tmp_path / "large.gguf", n_layer=30)
     process = subprocess.Popen(command("quantize", model, tmp_path / "out.gguf", "IQ3_S", "-t", 1), cwd=ROOT)

@@ -99,7 +99,8 @@ def test_an_error_is_one_rows_alone() -> None:
 
 
 def test_strange_answers_are_errors() -> None:
-    strange: list[Reply] = [(200, {}, {}), (200, {"choices": []}, {}), (500, {}, {}), chat(None)]
+    number = {"choices": [{"message": {"content": 5}}]}
+    strange: list[Reply] = [(200, {}, {}), (200, number, {}), (500, {}, {}), chat(None)]
     with stub_server(lambda _path, _body, before: strange[before]) as server:
         found = asked(server, rows(4), concurrency=1)
     assert [answer.error for answer in found[:2]] == ["the answer is not what OpenAI's API gives"] * 2

@@ -53,7 +53,7 @@ def test_a_bad_row_is_named(said: str, tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_data(tmp_path: Path) -> None:
-    for content, said in ((b"\n", "has no rows"), (b"caf\xe9", "not UTF-8")):
+    for content, said in ((b"\n", "has no rows"), (b"caf\xe9", "not UTF-8"), (b"[" * 100_000, "no JSON")):
         (tmp_path / "data").write_bytes(content)
         with pytest.raises(BadData, match=said):
             read_rows(str(tmp_path / "data"))

@@ -59,6 +59,10 @@ class Hub:
     down: bool = False
     """Whether all but the CDN is a 503."""
     ignore_ranges: bool = False
+    etag: str | None = None
+    """Instead of the file's hash."""
+    about: bytes | None = None
+    """Instead of what there is to say of a repository."""
     asked: list[str] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
     url: str = ""
@@ -144,6 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         ]
         about = {"_id": "1", "id": name, "modelId": name, "sha": commit, "private": repo.private, "siblings": files}
         body = json.dumps(about | {"gated": "manual" if repo.gated else False, "tags": [], "downloads": 0}).encode()
+        body = self.hub.about or body
         self._head(200, {"Content-Type": "application/json", "Content-Length": str(len(body))})
         self.wfile.write(body)
 
@@ -162,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
             port = self.hub.url.rpartition(":")[2]
             headers = {
                 "X-Repo-Commit": commit,
-                "X-Linked-Etag": f'"{sha256}"',
+                "X-Linked-Etag": f'"{self.hub.etag or sha256}"',
                 "X-Linked-Size": str(len(repo.commits[commit][path])),
                 "Location": f"http://localhost:{port}/cdn/{sha256}",  # another host: no token for it
                 "Content-Length": "0",

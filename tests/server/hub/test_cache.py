@@ -74,6 +74,13 @@ def test_an_empty_cache(cache: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err == f"paddock rm: the cache has nothing of {REPO}\n"
 
 
+def test_a_cache_that_is_none(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cache.touch()
+    for arguments in (["list"], ["rm", "org/model", "--yes"]):
+        assert main(arguments) == 1
+        assert capsys.readouterr() == ("", f"paddock {arguments[0]}: {cache}: Not a directory\n")
+
+
 def test_one_quantization_goes(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blobs = filled / "models--org--model-GGUF" / "blobs"
     assert main(["rm", "--yes", f"{REPO}:q8_0"]) == 0

@@ -234,6 +234,11 @@ def test_a_gated_repository(hub: Hub, get: Getter, monkeypatch: pytest.MonkeyPat
     assert not any(transfer.authorized for transfer in hub.transfers)  # the CDN sees no token
 
 
+def test_a_token_that_cannot_be_sent(hub: Hub, get: Getter) -> None:
+    hub.repos[REPO] = Repo.of(FILES)
+    assert "must be visible ASCII" in failure(get, REPO, token="hf_\xe9")
+
+
 def test_a_private_repository_or_none(hub: Hub, get: Getter) -> None:
     hub.repos[REPO] = Repo.of(FILES, private=True)
     without = "; if it is private, give a token in $HF_TOKEN"
@@ -289,7 +294,8 @@ def test_what_is_no_hub(hub: Hub, get: Getter, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    "path", ["../../m-Q8_0.gguf", "/m-Q8_0.gguf", "a\\m-Q8_0.gguf", "m\x1b[2J-Q8_0.gguf", "m\n-Q8_0.gguf", "\udcff.gguf"]
+    "path",
+    ["../../m-Q8_0.gguf", "/m-Q8_0.gguf", "a\\m-Q8_0.gguf", "m\x1b[2J-Q8_0.gguf", "m\n-Q8_0.gguf", "\udcff.gguf"],
 )
 def test_strange_paths_are_passed_over(hub: Hub, cache: Path, get: Getter, path: str) -> None:
     hub.repos[REPO] = Repo.of({path: SMALL})
@@ -303,6 +309,22 @@ def test_a_commit_that_is_none(hub: Hub, cache: Path, get: Getter, commit: str) 
     hub.repos[REPO] = Repo({commit: FILES}, {"main": commit})
     assert failure(get, REPO) == f"the Hub doesn't say which commit of {REPO} it means"
     assert not list(cache.rglob("*.gguf"))
+
+
+def test_an_etag_that_is_a_path(hub: Hub, cache: Path, get: Getter) -> None:
+    hub.repos[REPO] = Repo.of(FILES)
+    hub.etag = "../../../outside"
+    assert "is no Hub" in failure(get, REPO)
+    assert not (cache.parent / "outside").exists()
+
+
+@pytest.mark.parametrize(
+    "about", [b"[1]", b"[" * 100_000, b'{"id": "1", "siblings": 5}', b'{"id": "1", "siblings": ["x"]}']
+)
+def test_answers_that_are_something_elses(hub: Hub, get: Getter, about: bytes) -> None:
+    hub.repos[REPO] = Repo.of(FILES)
+    hub.about = about
+    assert "is no Hub" in failure(get, REPO)
 
 
 def test_a_name_too_long_for_the_disk(hub: Hub, get: Getter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,25 @@ def test_an_answer_that_reaches_the_contexts_end_can_be_had_anew(server: StandIn
     assert typed.err.getvalue().endswith("(cut: the answer has reached max_tokens)\n")
 
 
+@pytest.mark.parametrize("settings", [None, 5, {"n_ctx": "64", "params": []}])
+def test_strange_properties_are_none(server: StandIn, typed: Typed, settings: Any) -> None:
+    server.props = {"default_generation_settings": settings}
+    server.say("1", b'data: {"choices": [], "usage": {"total_tokens": 64}}\n\n', finish="length")
+    typed.type("/set top_k", "one")
+    assert "(cut: the answer has reached the context's end)" in typed.err.getvalue()
+
+
+def test_a_file_that_cannot_be_written(server: StandIn, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    server.say("1")
+    typed.type("/save chat", "one")
+    assert typed.err.getvalue() == "error: cannot write chat: No space left on device\n"
+    assert typed.out.getvalue() == "1\n"
+
+
 def test_options_go_with_each_request(server: StandIn, typed: Typed) -> None:
     for _ in range(2):
         server.say("yes")
@@ -160,6 +180,7 @@ def test_a_saved_chat_is_the_body_of_a_request(server: StandIn, typed: Typed, tm
     "text",
     [
         "no JSON",
+        "[" * 100_000,
         "[]",
         '{"messages": [{"role": "user"}]}',
         '{"messages": [{"role": "assistant", "content": "x"}]}',

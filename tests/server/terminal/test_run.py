@@ -100,6 +100,47 @@ def test_wrong_use(arguments: tuple[str, ...], message: str) -> None:
     assert str(raised.value).startswith(message)
 
 
+@pytest.mark.parametrize("url", ["", "here", "ftp://here/v1", "http://", "http://[", "http://here:99999/v1"])
+def test_no_url(url: str) -> None:
+    with pytest.raises(CommandError, match="is no server's URL"):
+        run("--url", url, "-m", "first", "x")
+
+
+@pytest.mark.parametrize("key", ["s\n3cret", "s\xe93cret", "s\udce93cret"])
+def test_a_key_that_cannot_be_sent_is_not_told(server: StandIn, key: str) -> None:
+    with pytest.raises(CommandError, match="visible ASCII") as caught:
+        run("--url", server.url, "--api-key", key, "x")
+    assert "3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        b'{"choices": 5}',
+        b'{"choices": ["x"]}',
+        b'{"choices": [{"delta": "x"}]}',
+        b'{"choices": [{"delta": {"content": 5}}]}',
+        b"[" * 100_000,
+    ],
+)
+def test_strange_streams(server: StandIn, chunk: bytes) -> None:
+    server.say(b"data: " + chunk + b"\n\n")
+    with pytest.raises(CommandError, match=r"something else than|no JSON"):
+        run("--url", server.url, "x")
+
+
+def test_what_may_be_missing_in_a_stream(server: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    server.say(b'data: {"choices": null, "usage": 7, "timings": 7}\n\n', "yes")
+    assert run("--url", server.url, "x") == 0
+    assert capsys.readouterr().out == "yes"
+
+
+def test_a_redirection_is_not_followed(server: StandIn) -> None:
+    server.replies.append((302, {}))
+    with pytest.raises(CommandError, match="302 Found"):
+        run("--url", server.url, "x")
+
+
 def test_what_fails(server: StandIn) -> None:
     with pytest.raises(CommandError, match=f"cannot reach {NOWHERE}: "):
         run("--url", NOWHERE, "x")
