@@ -101,8 +101,7 @@ class GPUSettings:
         ),
     ] = ()
     n_cpu_moe: Annotated[
-        int | None,
-        Natural,
+        Annotated[int, Natural] | None,
         flag(
             "-ncmoe --n-cpu-moe",
             GROUP,
