@@ -68,6 +68,10 @@ def local_model(name: str | None) -> Path:
         if not demo.is_file():
             raise ModelNotFound(f"this installation lacks the demo model ({demo}): name a GGUF file")
         return demo
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # nor could the API call it by that name
+        raise ModelNotFound(f"{name!r} is not UTF-8: give the file another name") from None
     path = Path(name).expanduser()
     if path.is_dir():
         hint = f"; the repository is {PREFIX}{name}" if HubName.parse(name) else ""

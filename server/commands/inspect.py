@@ -6,10 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable
-from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 from server.commands.command import Command, CommandError
+from server.commands.model_file import model_file
+from server.commands.whole_number import at_least
 from server.config.context import CacheType, ContextSettings
 from server.hub.name import HubAccess
 from server.hub.sizes import shown
@@ -32,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ("-np --parallel", 1, DEFAULTS.parallel, "sequences that it is for (default: %(default)s)"),
         ("-ub --ubatch-size", 1, DEFAULTS.ubatch_size, "tokens that are computed at once (default: %(default)s)"),
     ):
-        add(*flags.split(), type=partial(_at_least, least), default=default, metavar="N", help=text)
+        add(*flags.split(), type=at_least(least), default=default, metavar="N", help=text)
     kinds = get_args(CacheType)
     for flags, part in (("-ctk --cache-type-k", "keys"), ("-ctv --cache-type-v", "values")):
         text = f"type of the KV cache's {part}: {', '.join(kinds)} (default: f16)"
@@ -50,14 +51,11 @@ def run(args: argparse.Namespace) -> int:
     from backends.gguf.model_file import read_model_file
     from backends.gguf.model_shape import model_shape
     from backends.gguf.summary import summarize
-    from server.model_source import ModelNotFound, find_model
 
+    path = model_file(args.model, HubAccess(offline=True))
     try:
-        path = find_model(args.model, HubAccess(offline=True))
         model = read_model_file(path)
         summary = summarize(model)
-    except ModelNotFound as error:
-        raise CommandError(str(error)) from None
     except GGUFError as error:
         raise CommandError(f"{path}: {error}") from None
     if args.template:
@@ -243,12 +241,6 @@ def _count(number: int) -> str:
 def _safe(text: str) -> str:
     """Without what a terminal would obey: files say what they like."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
-def _at_least(least: int, text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) < least:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, not {text!r}")
-    return int(text)
 
 
 COMMAND = Command(

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from server.commands.command import Command, CommandError
+from server.commands.model_file import model_file
 from server.commands.progress_bar import progress_bar
+from server.commands.whole_number import at_least
 from server.config.context import CacheType
 from server.config.setting import layers
 
@@ -23,18 +25,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help=argparse.SUPPRESS)
     add("text", metavar="TEXT", help=argparse.SUPPRESS)
-    add("-c", "--ctx-size", type=_at_least(MIN_CTX), default=512, metavar="N", help="tokens of a chunk (default: 512)")
-    add("--chunks", type=_at_least(1), default=-1, metavar="N", help="chunks of the text (default: all)")
+    add("-c", "--ctx-size", type=at_least(MIN_CTX), default=512, metavar="N", help="tokens of a chunk (default: 512)")
+    add("--chunks", type=at_least(1), default=-1, metavar="N", help="chunks of the text (default: all)")
     add("--kl", metavar="MODEL", help="compare with this model too, as the unquantized one: KL divergence")
     add(
         "-b",
         "--batch-size",
-        type=_at_least(1),
+        type=at_least(1),
         default=2048,
         metavar="N",
         help="tokens of a step (default: 2048)",
     )
-    add("-ub", "--ubatch-size", type=_at_least(1), default=512, metavar="N", help="tokens at once (default: 512)")
+    add("-ub", "--ubatch-size", type=at_least(1), default=512, metavar="N", help="tokens at once (default: 512)")
     add("-t", "--threads", type=int, default=0, metavar="N", help="threads (default: the physical cores)")
     add(
         *("-ngl", "--gpu-layers", "--n-gpu-layers"),
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
     order = PerplexityOrder(
         options=EngineOptions(
-            model_path=_model(args.model),
+            model_path=str(model_file(args.model)),
             n_ctx=args.ctx_size,
             n_parallel=1,
             n_batch=args.batch_size,
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         ),
         text=_text(args.text),
         n_chunks=args.chunks,
-        base_model=_model(args.kl) if args.kl is not None else None,
+        base_model=str(model_file(args.kl)) if args.kl is not None else None,
     )
     try:
         with progress_bar("perplexity", " tokens") as report:
@@ -84,24 +86,6 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(str(error)) from None
     print(json.dumps(_as_json(found), indent=2) if args.json else _as_text(found))
     return 0
-
-
-def _at_least(least: int) -> Any:
-    def integer(text: str) -> int:
-        if int(text) < least:
-            raise argparse.ArgumentTypeError(f"must be at least {least}, not {text}")
-        return int(text)
-
-    return integer
-
-
-def _model(name: str) -> str:
-    from server.model_source import ModelNotFound, find_model
-
-    try:
-        return str(find_model(name))
-    except ModelNotFound as error:
-        raise CommandError(str(error)) from None
 
 
 def _text(name: str) -> bytes:

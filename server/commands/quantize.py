@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.command_line import UsageError
 from server.commands.command import Command, CommandError
+from server.commands.model_file import model_file
 from server.commands.new_file import new_file
 from server.commands.new_files import new_files
 from server.commands.progress_bar import progress_bar
@@ -130,15 +131,9 @@ def _folder(name: str) -> Path:
 
 
 def _positionals(words: list[str]) -> tuple[Path, str | None, str]:
-    from server.model_source import ModelNotFound, find_model
-
     if not 2 <= len(words) <= 3:
         raise UsageError("give the input, then the output if it is to have a name of its own, then the type")
-    try:
-        source = find_model(words[0])
-    except ModelNotFound as error:
-        raise CommandError(str(error)) from None
-    return source, words[1] if len(words) == 3 else None, words[-1]
+    return model_file(words[0]), words[1] if len(words) == 3 else None, words[-1]
 
 
 def _tensor_type(text: str) -> tuple[str, str]:

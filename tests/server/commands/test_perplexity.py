@@ -39,7 +39,7 @@ def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
     assert "is not UTF-8 text (byte 3)" in failure("perplexity", DEMO, tmp_path / "latin1")
     assert "cannot read" in failure("perplexity", DEMO, tmp_path / "none")
     assert "give more text, or a smaller -c" in failure("perplexity", DEMO, tmp_path / "short")
-    assert "must be at least 8" in failure("perplexity", DEMO, tmp_path / "short", "-c", 7, status=2)
+    assert "must be a whole number of at least 8" in failure("perplexity", DEMO, tmp_path / "short", "-c", 7, status=2)
     assert "invalid choice" in failure("perplexity", DEMO, tmp_path / "short", "-ctk", "q3", status=2)
     assert "there is no file" in failure("perplexity", tmp_path / "none.gguf", tmp_path / "short")
     # before such a context is made
