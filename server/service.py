@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backends.base import ModelLoadError
 from backends.llama_cpp.available_memory import available_bytes
@@ -26,6 +26,9 @@ from server.serve import StartError
 from server.shutdown import Signals, drain
 from server.state import AppState
 from server.tracing import TracingUnavailable, start_tracing
+
+if TYPE_CHECKING:  # not imported unless requests are traced
+    from server.spans import Spans
 
 ADMIN_CONNECTIONS = 64
 
@@ -53,23 +56,8 @@ async def run(
     except TracingUnavailable as error:
         raise StartError(str(error)) from None
     host = _host(settings, specs, launched)
-    state = AppState(
-        host=host,
-        models_now=_catalog_reader(settings, host.limits.memory),
-        limits=settings.limits(),
-        keys=access.keys,
-        admin_apart=admin_listener is not None,
-        cors_origins=settings.cors_origins,
-        request_timeout=settings.timeout,
-        log_prompts=settings.log_prompts,
-        spans=spans,
-    )
-    server = HTTPServer(
-        create_app(state),
-        max_connections=settings.max_connections,
-        write_timeout=settings.write_timeout,
-        tls=None if access.certificate is None else access.certificate.context,
-    )
+    state = _state(settings, host, access, spans, admin_apart=admin_listener is not None)
+    server = _server(settings, state, access)
     signals = Signals()
     admin_serving = asyncio.create_task(_serve_admin(state, admin_listener, settings.write_timeout))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -98,6 +86,29 @@ async def run(
         await asyncio.gather(admin_serving, return_exceptions=True)
         if spans is not None:
             await asyncio.to_thread(spans.shutdown)
+
+
+def _state(settings: Settings, host: Host, access: Access, spans: Spans | None, *, admin_apart: bool) -> AppState:
+    return AppState(
+        host=host,
+        models_now=_catalog_reader(settings, host.limits.memory),
+        limits=settings.limits(),
+        keys=access.keys,
+        admin_apart=admin_apart,
+        cors_origins=settings.cors_origins,
+        request_timeout=settings.timeout,
+        log_prompts=settings.log_prompts,
+        spans=spans,
+    )
+
+
+def _server(settings: Settings, state: AppState, access: Access) -> HTTPServer:
+    return HTTPServer(
+        create_app(state),
+        max_connections=settings.max_connections,
+        write_timeout=settings.write_timeout,
+        tls=None if access.certificate is None else access.certificate.context,
+    )
 
 
 async def _serve_admin(state: AppState, listener: socket.socket | None, write_timeout: float) -> None:
