@@ -234,9 +234,9 @@ def free_port() -> int:
 def test_an_admin_port_and_an_open_address() -> None:
     port = free_port()
     with serving("--admin-port", str(port), "--host", "0.0.0.0") as server:
-        for path in ("/metrics", "/slots", "/health", "/livez"):
+        for path in ("/metrics", "/slots", "/v1/models", "/health", "/livez"):
             assert httpx.get(f"http://127.0.0.1:{port}{path}").status_code == 200
-        for path in ("/v1/models", "/props", "/openapi.json", "/"):
+        for path in ("/v1/completions", "/props", "/openapi.json", "/"):
             assert httpx.get(f"http://127.0.0.1:{port}{path}").status_code in (404, 405)
         assert [server.get(path).status_code for path in ("/metrics", "/slots")] == [404, 404]
         assert server.get("/v1/models").status_code == 200

@@ -179,7 +179,8 @@ async def test_admin_calls_at_a_port_of_their_own() -> None:
             ("/slots", 200),
             ("/health", 200),
             ("/livez", 200),
-            ("/v1/models", 404),
+            ("/v1/models", 200),
+            ("/v1/models/m", 404),
         ):
             assert (await client.get(path)).status_code == status
         assert (await client.post(CHAT, json=BODY)).status_code == 404
