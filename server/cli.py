@@ -150,8 +150,8 @@ def _is_text(argument: str) -> bool:
 def _mend_streams() -> None:
     """Closed ones (`2>&-`) are None in Python, and what is printed to None goes to standard output."""
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - they stay open
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - the same
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - the same
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # as on stderr: a character must not end the command
 

@@ -69,7 +69,7 @@ def _describe(action: argparse.Action) -> None:
     kinds = ((MODELS, MODEL_FILE), (FOLDERS, shtab.DIRECTORY), (FILES, shtab.FILE), (FILES_IN_PLACE, shtab.FILE))
     for pattern, complete in kinds[: 3 if action.option_strings else 4]:
         if pattern.fullmatch(name):
-            action.complete = complete  # type: ignore[attr-defined]
+            action.complete = complete  # type: ignore[attr-defined]  # shtab's own
             return
 
 

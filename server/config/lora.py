@@ -64,10 +64,10 @@ def _modules(text: str) -> tuple[LoraModule, ...]:
 def _module(entry: Any) -> LoraModule:
     if not isinstance(entry, dict) or set(entry) - {"name", "path", "base_model_name"}:
         raise ValueError(entry)
-    module = LoraModule(entry.get("name"), entry.get("path"), entry.get("base_model_name"))  # type: ignore[arg-type]
-    if not all(isinstance(text, str) and text for text in module[:2]) or not isinstance(module[2], str | None):
+    name, path, base_model_name = (entry.get(key) for key in LoraModule._fields)
+    if not all(isinstance(text, str) and text for text in (name, path)) or not isinstance(base_model_name, str | None):
         raise ValueError(entry)
-    return module
+    return LoraModule(name, path, base_model_name)
 
 
 def _path(path: str) -> Path:
