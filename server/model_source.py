@@ -10,7 +10,8 @@ from pathlib import Path
 
 from server.hub.name import PREFIX, HubAccess, HubError, HubName
 
-SPLIT_SUFFIX = re.compile(r"-\d{5}-of-\d{5}$")
+SPLIT_SUFFIX = re.compile(r"-(\d{5})-of-(\d{5})$")
+"""How the name of a split model's part ends, before .gguf: its number, and how many there are."""
 DEFAULT_ACCESS = HubAccess()
 
 log = logging.getLogger("paddock")

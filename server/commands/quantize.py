@@ -17,12 +17,10 @@ from server.commands.model_file import model_file
 from server.commands.new_file import new_file
 from server.commands.new_files import new_files
 from server.commands.progress_bar import progress_bar
+from server.model_source import SPLIT_SUFFIX
 
 if TYPE_CHECKING:
     from backends.llama_cpp.quantization.order import Quantized
-
-SPLIT = re.compile(r"-(\d{5})-of-(\d{5})$")
-"""How the name of a split file's part ends, before .gguf."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -120,7 +118,7 @@ def derived_name(source: Path, type_name: str) -> str:
     from backends.llama_cpp.quantization.file_types import ALIASES, QUANTIZED_TYPES
 
     known = "|".join((*QUANTIZED_TYPES, *ALIASES))
-    stem = re.sub(rf"[-.]({known})$", "", SPLIT.sub("", source.stem), flags=re.IGNORECASE)
+    stem = re.sub(rf"[-.]({known})$", "", SPLIT_SUFFIX.sub("", source.stem), flags=re.IGNORECASE)
     return f"{stem}-{type_name}.gguf"
 
 
@@ -144,7 +142,7 @@ def _tensor_type(text: str) -> tuple[str, str]:
 
 
 def _n_parts(source: Path) -> int:
-    found = SPLIT.search(source.stem)
+    found = SPLIT_SUFFIX.search(source.stem)
     if found and int(found[1]) != 1:
         raise CommandError(f"{source} is a part of a split model: name the first, …-00001-of-{found[2]}.gguf")
     return int(found[2]) if found else 1
