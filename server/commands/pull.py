@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from server.command_line import UsageError
 from server.commands.command import Command, CommandError
+from server.commands.hub_name import hub_name
 from server.hub.name import HubAccess, HubError, HubName, token
 from server.terminal.visible import visible
 
@@ -54,14 +55,6 @@ def run(args: argparse.Namespace) -> int:
     }  # fmt: skip
     print(json.dumps(found, indent=2))
     return 0
-
-
-def hub_name(text: str) -> HubName:
-    """The model that an argument names. Raises UsageError."""
-    name = HubName.parse(text)
-    if name is None:
-        raise UsageError(f"a model of the Hub is ORG/NAME[@REVISION][:QUANT], not {text!r}")
-    return name
 
 
 def _say(line: str) -> None:

@@ -7,8 +7,9 @@ import sys
 
 from server.command_line import UsageError
 from server.commands.command import Command, CommandError
-from server.hub.name import HubError, HubName
-from server.hub.sizes import shown
+from server.commands.hub_name import hub_name
+from server.hub.name import HubError
+from server.sizes import shown
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,9 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    name = HubName.parse(args.name)
-    if name is None:
-        raise UsageError(f"a model of the Hub is ORG/NAME[@REVISION][:QUANT], not {args.name!r}")
+    name = hub_name(args.name)
     if not args.yes and not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask at: --yes removes without asking")
     from server.hub.remove import plan  # huggingface_hub takes half a second
