@@ -13,7 +13,7 @@ from server.commands.model_file import model_file
 from server.commands.whole_number import at_least
 from server.config.context import CacheType, ContextSettings
 from server.hub.name import HubAccess
-from server.hub.sizes import shown
+from server.sizes import shown
 from server.terminal.visible import visible
 
 if TYPE_CHECKING:

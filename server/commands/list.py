@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from server.commands.command import Command
-from server.hub.sizes import shown
+from server.sizes import shown
 
 if TYPE_CHECKING:
     from server.hub.cache import CachedModel

@@ -20,12 +20,12 @@ from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf
 from huggingface_hub.file_download import http_get, repo_folder_name
 from huggingface_hub.utils import WeakFileLock, build_hf_headers
 
+from server.sizes import shown
 from server.version import __version__
 
 from .errors import explained
 from .name import HubAccess, HubError, HubName
 from .progress import lines_or_bar
-from .sizes import shown
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ETAG = re.compile(r"[\w-]+", re.ASCII)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from huggingface_hub import constants, is_offline_mode
 
+from server.sizes import shown
+
 from . import cache, repository
 from .choice import choose
 from .download import download
 from .name import HubAccess, HubError, HubName
-from .sizes import shown
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from .sizes import shown
+from server.sizes import shown
 
 QUIET_SECONDS = 10.0
 """Between two lines, at least."""
