@@ -64,8 +64,10 @@ def _modules(text: str) -> tuple[LoraModule, ...]:
 def _module(entry: Any) -> LoraModule:
     if not isinstance(entry, dict) or set(entry) - {"name", "path", "base_model_name"}:
         raise ValueError(entry)
-    name, path, base_model_name = (entry.get(key) for key in LoraModule._fields)
-    if not all(isinstance(text, str) and text for text in (name, path)) or not isinstance(base_model_name, str | None):
+    name, path, base_model_name = entry.get("name"), entry.get("path"), entry.get("base_model_name")
+    if not (isinstance(name, str) and name and isinstance(path, str) and path):
+        raise ValueError(entry)
+    if not isinstance(base_model_name, str | None):
         raise ValueError(entry)
     return LoraModule(name, path, base_model_name)
 
