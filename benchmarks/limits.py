@@ -10,7 +10,8 @@ from random import Random
 from time import perf_counter
 from typing import Any, Protocol
 
-from backends.base import EngineOptions, GenerateRequest, SamplingParams, TokenChunk
+from backends.base import GenerateRequest, SamplingParams, TokenChunk
+from backends.engine_options import EngineOptions
 from backends.llama_cpp.client import LlamaCppBackend
 
 from .loads.base import Limit

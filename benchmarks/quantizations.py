@@ -22,7 +22,8 @@ from time import perf_counter
 
 import msgspec
 
-from backends.base import BackendError, EngineOptions, GenerateRequest, SamplingParams, TokenChunk
+from backends.base import BackendError, GenerateRequest, SamplingParams, TokenChunk
+from backends.engine_options import EngineOptions
 from backends.llama_cpp.client import LlamaCppBackend
 from backends.llama_cpp.perplexity import Perplexity, PerplexityOrder, perplexity
 from backends.llama_cpp.quantization.file_types import file_type

@@ -10,7 +10,8 @@ from time import perf_counter
 import llama_cpp.llama_cpp as C
 import numpy as np
 
-from backends.base import EngineOptions, SamplingParams
+from backends.base import SamplingParams
+from backends.engine_options import EngineOptions
 from backends.llama_cpp.context import Context, Span
 from backends.llama_cpp.model import Model
 from backends.llama_cpp.sampling import Sampler, SamplingVocab

@@ -18,7 +18,6 @@ import msgspec
 from backends.base import (
     BackendError,
     ContextLengthExceeded,
-    EngineOptions,
     EngineStats,
     EngineUnavailable,
     GenerateRequest,
@@ -31,6 +30,7 @@ from backends.base import (
     TokenChunk,
     UnknownAdapter,
 )
+from backends.engine_options import EngineOptions
 
 from .adapter_ledger import AdapterLedger
 from .backoff import Backoff

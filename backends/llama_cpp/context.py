@@ -13,7 +13,8 @@ import llama_cpp.llama_cpp as C
 import numpy as np
 import numpy.typing as npt
 
-from backends.base import EngineOptions, ModelLoadError
+from backends.base import ModelLoadError
+from backends.engine_options import EngineOptions
 
 from . import library, rope
 from .devices import offload_devices

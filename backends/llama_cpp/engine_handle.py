@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from backends.base import EngineOptions, LoadFailed, ModelInfo, ModelLoadError
+from backends.base import LoadFailed, ModelInfo, ModelLoadError
+from backends.engine_options import EngineOptions
 
 from .async_channel import AsyncChannel
 from .engine_messages import EngineEvent, LoadProgress

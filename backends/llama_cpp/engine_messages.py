@@ -6,15 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from backends.base import (
-    EngineOptions,
-    EngineStats,
-    GenerateRequest,
-    LoadFailed,
-    ModelInfo,
-    PromptProgress,
-    TokenChunk,
-)
+from backends.base import EngineStats, GenerateRequest, LoadFailed, ModelInfo, PromptProgress, TokenChunk
+from backends.engine_options import EngineOptions
 
 
 class Resume(msgspec.Struct, frozen=True, tag="resume"):

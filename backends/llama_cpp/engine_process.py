@@ -9,7 +9,8 @@ from contextlib import suppress
 
 import msgspec
 
-from backends.base import EngineOptions, LoadFailed, ModelInfo, ModelLoadError
+from backends.base import LoadFailed, ModelInfo, ModelLoadError
+from backends.engine_options import EngineOptions
 
 from . import library
 from .adapters import Adapters

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import llama_cpp.llama_cpp as C
 
-from backends.base import EngineOptions, ModelLoadError
+from backends.base import ModelLoadError
+from backends.engine_options import EngineOptions
 from backends.gguf.byte_reader import GGUFError
 from backends.gguf.kind import IN_WORDS, kind_of
 from backends.gguf.model_file import ModelFile, check_model_file

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from backends.base import EngineOptions
+from backends.engine_options import EngineOptions
 
 from .context import Context, Span
 from .job import JobFailed, Report, run_job

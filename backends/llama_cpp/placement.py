@@ -12,7 +12,8 @@ from dataclasses import replace as with_changes
 
 from msgspec.structs import replace
 
-from backends.base import EngineOptions, ModelLoadError
+from backends.base import ModelLoadError
+from backends.engine_options import EngineOptions
 from backends.gguf.header import Header
 from backends.gguf.memory_need import CELL_PADDING, ContextPlan
 from backends.gguf.model_file import ModelFile

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import llama_cpp.llama_cpp as C
 from msgspec.structs import replace
 
-from backends.base import RopeOptions
+from backends.engine_options import RopeOptions
 
 SCALINGS = {
     None: C.LLAMA_ROPE_SCALING_TYPE_UNSPECIFIED,

@@ -59,7 +59,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from backends.base import BackendError, EngineOptions
+    from backends.base import BackendError
+    from backends.engine_options import EngineOptions
     from backends.llama_cpp.perplexity import PerplexityOrder, perplexity
 
     order = PerplexityOrder(

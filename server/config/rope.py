@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from backends.base import RopeOptions, RopeScaling
+from backends.engine_options import RopeOptions, RopeScaling
 
 from .setting import Natural, flag
 

@@ -14,7 +14,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from backends.base import EngineOptions, SamplingParams
+from backends.base import SamplingParams
+from backends.engine_options import EngineOptions
 
 from . import (
     access,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from backends.base import EngineOptions
+from backends.engine_options import EngineOptions
 from server.config import Settings
 from server.config.lora import LoraFile
 from server.hosting.preset import FOR_ALL, Preset, PresetError, read_presets

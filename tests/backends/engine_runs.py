@@ -12,7 +12,8 @@ from typing import Any
 
 import llama_cpp
 
-from backends.base import EngineOptions, EngineStats, GenerateRequest, PromptProgress, SamplingParams, TokenLogprob
+from backends.base import EngineStats, GenerateRequest, PromptProgress, SamplingParams, TokenLogprob
+from backends.engine_options import EngineOptions
 from backends.llama_cpp.client import LlamaCppBackend
 
 _ids = itertools.count()

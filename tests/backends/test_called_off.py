@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from backends.base import EngineOptions
+from backends.engine_options import EngineOptions
 from backends.llama_cpp.channel import Channel
 from backends.llama_cpp.engine_handle import MODULE
 from backends.llama_cpp.engine_messages import EngineEvent, LoadProgress

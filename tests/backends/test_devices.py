@@ -12,7 +12,8 @@ from pathlib import Path
 import llama_cpp.llama_cpp as C
 import pytest
 
-from backends.base import EngineOptions, ModelLoadError
+from backends.base import ModelLoadError
+from backends.engine_options import EngineOptions
 from backends.llama_cpp import devices, library
 from backends.llama_cpp.context import Context, Span
 from backends.llama_cpp.model import Model

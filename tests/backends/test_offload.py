@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from backends.base import EngineOptions
+from backends.engine_options import EngineOptions
 from tests.models.families import Shape, write_model
 
 from .rpc_workers import with_rpc, workers
@@ -22,7 +22,7 @@ MIB = 1 << 20
 LOAD = """
 import json, re, sys
 import msgspec
-from backends.base import EngineOptions
+from backends.engine_options import EngineOptions
 from backends.llama_cpp import library
 from backends.llama_cpp.context import Context, Span
 from backends.llama_cpp.model import Model

@@ -9,7 +9,7 @@ import llama_cpp.llama_cpp as C
 import numpy as np
 import pytest
 
-from backends.base import EngineOptions
+from backends.engine_options import EngineOptions
 from backends.llama_cpp import perplexity as module
 from backends.llama_cpp.job import JobFailed
 from backends.llama_cpp.perplexity import Perplexity, PerplexityOrder, perplexity, perplexity_here

@@ -10,7 +10,8 @@ import gguf as gguf_library
 import numpy as np
 import pytest
 
-from backends.base import EngineOptions, ModelLoadError, RopeOptions
+from backends.base import ModelLoadError
+from backends.engine_options import EngineOptions, RopeOptions
 from backends.llama_cpp import placement
 from backends.llama_cpp.devices import Device
 from backends.llama_cpp.placement import Placement, place

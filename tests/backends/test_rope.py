@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.base import RopeOptions
+from backends.engine_options import RopeOptions
 from backends.llama_cpp.rope import TrainedRope, decide
 from tests.models.families import Shape, write_model
 

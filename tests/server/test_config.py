@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from backends.base import RopeOptions, SamplingParams
+from backends.base import SamplingParams
+from backends.engine_options import RopeOptions
 from server.command_line import UsageError
 from server.config import GROUPS, SETTINGS, Setting, Settings
 from server.config.gpu import EVERY_LAYER

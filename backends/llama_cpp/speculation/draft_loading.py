@@ -7,7 +7,8 @@ from collections.abc import Callable
 import llama_cpp.llama_cpp as C
 import msgspec
 
-from backends.base import EngineOptions, ModelLoadError, RopeOptions
+from backends.base import ModelLoadError
+from backends.engine_options import EngineOptions, RopeOptions
 from backends.llama_cpp.context import Context
 from backends.llama_cpp.model import Model
 from backends.llama_cpp.rope import TrainedRope, decide

@@ -233,7 +233,8 @@ def test_garbage_is_refused_or_read(
 
 LOAD = """
 import sys
-from backends.base import EngineOptions, ModelLoadError
+from backends.base import ModelLoadError
+from backends.engine_options import EngineOptions
 from backends.llama_cpp.model import Model
 for path in sys.argv[1:]:
     print(path, flush=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from backends.base import EngineOptions
+from backends.engine_options import EngineOptions
 from backends.gguf.memory_need import ContextPlan, memory_needed, need_of
 from backends.gguf.model_file import read_model_file
 from backends.gguf.model_shape import model_shape

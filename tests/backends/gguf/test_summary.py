@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from backends.base import EngineOptions
+from backends.engine_options import EngineOptions
 from backends.gguf.model_file import read_model_file
 from backends.gguf.summary import Rope, SpecialToken, Summary, summarize
 from backends.llama_cpp.model import Model
