@@ -148,7 +148,7 @@ async def test_adapters_outlive_the_engine(gguf, adapter, tmp_path: Path, monkey
     async with engine(model, adapters=(str(adapter("llama", 1)),), **EXACT_ENGINE) as backend:
         mine = await backend.load_adapter(str(own))
         orders = [
-            lambda a=adapters: request(PROMPT, 150, adapters=a, n=2) for adapters in ((), ((0, 1.0),), ((mine, 1.0),))
+            lambda a=adapters: request(PROMPT, 400, adapters=a, n=2) for adapters in ((), ((0, 1.0),), ((mine, 1.0),))
         ]
         expected = [await run(backend, order()) for order in orders]
         running = [asyncio.create_task(run(backend, order())) for order in orders]
