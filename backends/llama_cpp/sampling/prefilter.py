@@ -45,14 +45,14 @@ def highest(logits: Logits, k: int) -> tuple[float, Indices | None]:
         return float(logits.max()), None
     width = len(logits) // depth
     whole = depth * width
-    maxima = logits[:whole].reshape(depth, width).max(axis=0)
+    maxima = np.maximum.reduce(logits[:whole].reshape(depth, width))
     if whole < len(logits):
         maxima = np.concatenate((maxima, logits[whole:]))
-    threshold = np.partition(maxima, -k)[-k]
-    peak = float(maxima.max())
+    maxima.partition(-k)
+    threshold, peak = maxima[-k], float(np.maximum.reduce(maxima[-k:]))
     if not threshold > -np.inf:
         return peak, None
-    return peak, np.flatnonzero(logits >= threshold)
+    return peak, (logits >= threshold).nonzero()[0]
 
 
 def _everything(logits: Logits) -> tuple[float, Indices | None]:

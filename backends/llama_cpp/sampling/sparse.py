@@ -24,11 +24,13 @@ class SparseSampler(Protocol):
         ...
 
 
-def change_row(sampler: SparseSampler, row: Logits) -> None:
-    """Apply to logits of the whole vocabulary, in place."""
+def change_row(sampler: SparseSampler, row: Logits) -> tuple[Ids, Logits]:
+    """Apply to logits of the whole vocabulary, in place; the ids that have changed, and their old values."""
     ids = sampler.affected()
+    before = row[ids]
     if len(ids):
-        row[ids] = sampler.changed(row[ids], slice(None))
+        row[ids] = sampler.changed(before, slice(None))
+    return ids, before
 
 
 class LateSparseSampler:
