@@ -94,9 +94,10 @@ class Context:
         self.n_ubatch = int(C.llama_n_ubatch(handle))
         self.n_outputs = int(params.n_outputs_max)
         self.n_threads = n_threads
-        on_cpu = options.n_gpu_layers == 0 or not offload_devices(options.devices)
+        self.on_cpu = options.n_gpu_layers == 0 or not offload_devices(options.devices)
+        """Whether no other device computes anything."""
         flash = options.flash_attn != "off" and {options.cache_type_k, options.cache_type_v} <= {"f16", "f32"}
-        self.tiled = on_cpu and flash and not model.recurrent
+        self.tiled = self.on_cpu and flash and not model.recurrent
         """Whether attention is computed for tiles of a batch's tokens, each by as many cells as any of them needs."""
         n_seq_max = int(C.llama_n_seq_max(handle))
         self._scratch = None if whole_only else self.n_slots

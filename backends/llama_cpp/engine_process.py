@@ -36,6 +36,9 @@ MASK_COST = 37
 """Multiplications and additions of a matrix product that take as long as one look (measured, AVX2)."""
 MIN_IDLE_CELLS = 1024
 """Parked cells that are always allowed: small models' steps are short anyway."""
+SPILL_FROM = 64
+"""Idle cells that on a CPU are better copied to RAM and back (13 µs each, 0.5B) than left for steps to look at: a
+prompt's takes 20 µs longer for each, one that decodes a single sequence 0.3. Elsewhere copies cross a bus."""
 MIN_CTX = 512
 
 
@@ -77,7 +80,13 @@ def _load(options: EngineOptions, channel: Channel[EngineCommand]) -> tuple[Engi
         raise ModelLoadError(f"cannot serve {options.model_path}: not a model that continues a text token by token")
     drafter = None if draft is None else draft_model(draft, model, options, context.n_ctx, context.n_threads)
     spill = SpillStore(-1 if options.cache_ram_mib < 0 else options.cache_ram_mib << 20)
-    pool = KVPool(context, _traits(model, context), spill, _max_idle_cells(model, options, context))
+    pool = KVPool(
+        context,
+        _traits(model, context),
+        spill,
+        _max_idle_cells(model, options, context),
+        spill_from=SPILL_FROM if context.on_cpu else None,
+    )
     vocab = SamplingVocab.from_model(model.vocab, model.n_ctx_train)
     drafters = tuple(name for name in options.speculation if name != "draft-simple" or drafter is not None)
     if not pool.traits.trimmable:  # drafts couldn't be taken back
@@ -156,7 +165,7 @@ def _traits(model: Model, context: Context) -> MemoryTraits:
 
 
 def _max_idle_cells(model: Model, options: EngineOptions, context: Context) -> int:
-    """Parked cells that slow prompts down by no more than IDLE_SLOWDOWN; all that there are, if nothing is spilled."""
+    """Idle cells that slow prompts down by no more than IDLE_SLOWDOWN; all that there are, if nothing is spilled."""
     if model.recurrent or options.cache_ram_mib == 0:
         return context.n_ctx
     return max(MIN_IDLE_CELLS, int(IDLE_SLOWDOWN / MASK_COST * model.n_params / (model.n_layer * model.n_head)))

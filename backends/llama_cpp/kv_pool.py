@@ -2,8 +2,8 @@
 
 Live sequences compute in llama.cpp sequence ids below `n_parallel` (slots). A finished one's cells are parked under
 a further id, where the prefix tree finds them; parked cells are *idle* when no live sequence shares them. Idle cells
-cost every decode step (attention spans to the highest used cell), so they are bounded; beyond the bound, or when
-room is short, the least recently used goes to RAM (`SpillStore`) and comes back by copy.
+cost every step (attention spans to the highest used cell), so they are bounded while anything is computed; beyond the
+bound, or when room is short, the least recently used goes to RAM (`SpillStore`) and comes back by copy.
 
 Policy only: the cells themselves move through `CellMemory`, so all of this is tested without a model.
 """
@@ -65,17 +65,30 @@ class MemoryTraits:
 class KVPool:
     """Slots, parked prefixes and cells."""
 
-    def __init__(self, memory: CellMemory, traits: MemoryTraits, spill: SpillStore, max_idle_cells: int) -> None:
+    def __init__(
+        self,
+        memory: CellMemory,
+        traits: MemoryTraits,
+        spill: SpillStore,
+        max_idle_cells: int,
+        *,
+        spill_from: int | None = None,
+    ) -> None:
+        """`max_idle_cells`: how many may be idle while something is computed. `spill_from`: a parked prefix with so
+        many cells of its own goes to RAM even so, if they are most of it: others would be copied for nothing."""
         self._memory = memory
         self.traits = traits
         self.spill = spill
         self._max_idle = max_idle_cells
+        self._spill_from = spill_from if spill.enabled and not self._restores_whole else None
         self.tree = PrefixTree()
         self._free_slots = list(range(traits.n_slots))[::-1]
         self._free_parking = list(traits.parking_ids)[::-1]
         self._parked: OrderedDict[int, None] = OrderedDict()
         """Parked ids, least recently used first."""
         self.live: dict[int, Sequence] = {}
+        self._idle_changed = False
+        """Whether sequences have come or gone since idle cells were last looked at."""
         self.evictions = self.spills = self.restores = 0
 
     # --- figures ---
@@ -133,19 +146,9 @@ class KVPool:
         slot = self._free_slots.pop()
         seq.slot, seq.n_computed, seq.n_shared, seq.windowed = slot, 0, 0, False
         self.live[slot] = seq
-        if not seq.reuses:
-            return
-        tokens = seq.array()[:-1]
-        if self._restore(seq, tokens):
-            return
-        length, holder = self._resident(tokens, seq.adapters)
-        if holder is not None:
-            self._memory.copy(holder, slot, 0, length if self.traits.trimmable else -1)
-            self._touch(holder)
-            seq.n_computed = length
-            if self.traits.trimmable:
-                seq.n_shared = length
-                self.tree.insert(slot, tokens[:length], seq.adapters)
+        self._idle_changed = True
+        if seq.reuses:
+            self._reuse(seq, slot)
 
     def publish(self, seq: Sequence) -> None:
         """Let others share what `seq` has computed. Cells that another has for the same tokens replace its own."""
@@ -186,11 +189,14 @@ class KVPool:
         del self.live[slot]
         self._free_slots.append(slot)
         seq.slot, seq.n_computed, seq.n_shared = None, 0, 0
-        while self._parked and self.idle > self._max_idle:
-            self.evict()
+        self._idle_changed = True
 
     def make_room(self, n_cells: int) -> bool:
-        """Evict parked prefixes until `n_cells` are free. False: there aren't so many even then."""
+        """Before a step: evict parked prefixes until `n_cells` are free, and no more are idle than may be. False: there
+        aren't so many even then."""
+        if self._idle_changed and self.live:
+            self._idle_changed = False
+            self._bound_idle()
         while self.free < n_cells:
             if not self.evict():
                 return False
@@ -200,10 +206,7 @@ class KVPool:
         """Move the least recently used parked prefix to RAM, or drop it. False: there is none."""
         if not self._parked:
             return False
-        holder = next(iter(self._parked))
-        self._keep_copy(holder, self.tree.tokens(holder), self.tree.adapters(holder))
-        self._unpark(holder)
-        self.evictions += 1
+        self._evict(next(iter(self._parked)))
         return True
 
     def clear(self) -> None:
@@ -218,6 +221,34 @@ class KVPool:
         self.spill.drop_adapter(adapter)
 
     # --- parts ---
+
+    def _evict(self, holder: int) -> None:
+        self._keep_copy(holder, self.tree.tokens(holder), self.tree.adapters(holder))
+        self._unpark(holder)
+        self.evictions += 1
+
+    def _bound_idle(self) -> None:
+        """Keep idle cells from slowing down what is about to be computed."""
+        if self._spill_from is not None:
+            for holder in list(self._parked):
+                own = self.tree.own_tokens(holder)
+                if own >= self._spill_from and 2 * own >= self.tree.length(holder):
+                    self._evict(holder)
+        while self._parked and self.idle > self._max_idle:
+            self.evict()
+
+    def _reuse(self, seq: Sequence, slot: int) -> None:
+        tokens = seq.array()[:-1]
+        if self._restore(seq, tokens):
+            return
+        length, holder = self._resident(tokens, seq.adapters)
+        if holder is not None:
+            self._memory.copy(holder, slot, 0, length if self.traits.trimmable else -1)
+            self._touch(holder)
+            seq.n_computed = length
+            if self.traits.trimmable:
+                seq.n_shared = length
+                self.tree.insert(slot, tokens[:length], seq.adapters)
 
     def _resident(self, tokens: Tokens, adapters: AdapterSet) -> tuple[int, int | None]:
         """The longest prefix that the pool holds in a reusable form."""

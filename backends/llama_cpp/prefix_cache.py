@@ -183,6 +183,16 @@ class PrefixTree:
                 node = node.parent
         return self.n_tokens - total
 
+    def own_tokens(self, holder: int) -> int:
+        """How many tokens `holder` alone holds, from its end backwards: the cells that dropping it would free."""
+        total, below = 0, 0
+        for node in self._path(holder):
+            if node.holders - {holder} or len(node.children) > below:
+                break
+            total += len(node.tokens)
+            below = 1
+        return total
+
     def _start(self, adapters: AdapterSet) -> Node | None:
         return self._roots.get(adapters)
 

@@ -61,12 +61,13 @@ class Machine:
         n_batch: int = 512,
         token_time: float = 0.001,
         mixes: bool = True,
+        spill_from: int | None = None,
     ) -> None:
         trimmable, cell_per_token, window = kind
         self.memory = PlainCells(n_cells if cell_per_token else 10**9, window)
         parking = range(n_slots, n_slots + 6)
         traits = MemoryTraits(n_cells, n_slots, parking, trimmable, cell_per_token, window)
-        self.pool = KVPool(self.memory, traits, SpillStore(ram), idle)
+        self.pool = KVPool(self.memory, traits, SpillStore(ram), idle, spill_from=spill_from)
         self.n_ctx, self.n_batch, self.n_outputs = n_cells, n_batch, max(n_slots + 1, 16)
         self.scheduler = Scheduler(
             self.pool,

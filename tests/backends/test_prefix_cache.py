@@ -55,6 +55,8 @@ def test_tree_is_the_dict_it_stands_for(
         return len({(adapters, *tokens[: i + 1]) for adapters, tokens in held for i in range(len(tokens))})
 
     assert tree.n_tokens == distinct(set(all_held))
+    for holder in all_held:
+        assert tree.own_tokens(holder) == tree.exclusive_tokens({holder})
     for some in ({0}, {1, 2}, set(all_held)):
         assert tree.exclusive_tokens(some) == distinct(set(all_held)) - distinct(set(all_held) - some)
 

@@ -26,12 +26,13 @@ from .machine import ATTENTION, HYBRID, RECURRENT, WINDOW, Machine, expected, lo
     idle=st.sampled_from([0, 20, 10**9]),
     forces=st.booleans(),
     mixes=st.booleans(),
+    spill_from=st.sampled_from([None, 8]),
     adapters=sets,
 )
 def test_any_load_on_a_small_pool_gives_every_sequence_its_own_text(
-    kind, ram, load, n_slots, idle, forces, mixes, adapters
+    kind, ram, load, n_slots, idle, forces, mixes, spill_from, adapters
 ) -> None:
-    machine = Machine(64, n_slots, kind, ram, idle, mixes=mixes)
+    machine = Machine(64, n_slots, kind, ram, idle, mixes=mixes, spill_from=spill_from)
     machine.forces = forces
     for seq in play(machine, load, adapters=adapters):
         n = min(seq.request.max_tokens, 64 - seq.n_prompt)
@@ -114,11 +115,35 @@ def test_spilled_prefixes_come_back_by_copy() -> None:
     machine = Machine(512, 2, idle=0)
     machine.add([1] * 200, 1)
     machine.run()
+    assert machine.pool.n_parked == 1, "idle cells cost nothing while nothing is computed"
+    machine.add([2] * 100, 5)
+    machine.step()
     assert machine.pool.n_parked == 0 and len(machine.pool.spill) == 1
+    machine.run()
     before = machine.computed
     machine.add([1] * 200, 1)
     machine.run()
     assert machine.computed - before == 1
+    assert machine.pool.restores == 1
+
+
+def test_what_is_mostly_its_own_is_spilled_early() -> None:
+    """Within the bound on idle cells: unique prompts go when others are computed, the ends of shared ones don't."""
+    machine = Machine(2048, 2, spill_from=20)
+    for end in (3, 4):
+        machine.add([1] * 500 + [end] * 30, 1)
+        machine.run()
+    machine.add([2] * 100, 1)
+    machine.run()
+    assert (machine.pool.spills, machine.pool.n_parked) == (0, 3)
+    machine.add([5] * 10, 1)
+    machine.run()
+    assert (machine.pool.spills, machine.pool.n_parked) == (1, 3)
+    before = machine.computed
+    for prompt in ([1] * 500 + [3] * 30, [1] * 500 + [4] * 30, [2] * 100):
+        machine.add(prompt, 1)
+    machine.run()
+    assert machine.computed - before == 3
     assert machine.pool.restores == 1
 
 
