@@ -148,7 +148,7 @@ class KVPool:
         self.live[slot] = seq
         self._idle_changed = True
         if seq.reuses:
-            self._reuse(seq, slot)
+            self._reuse(seq)
 
     def publish(self, seq: Sequence) -> None:
         """Let others share what `seq` has computed. Cells that another has for the same tokens replace its own."""
@@ -191,12 +191,21 @@ class KVPool:
         seq.slot, seq.n_computed, seq.n_shared = None, 0, 0
         self._idle_changed = True
 
+    def bound_idle(self) -> None:
+        """Before a step, when all who can have entered: keep idle cells from slowing it down."""
+        if not self._idle_changed or not self.live:
+            return
+        self._idle_changed = False
+        if self._spill_from is not None:
+            for holder in list(self._parked):
+                own = self.tree.own_tokens(holder)
+                if own >= self._spill_from and 2 * own >= self.tree.length(holder):
+                    self._evict(holder)
+        while self._parked and self.idle > self._max_idle:
+            self.evict()
+
     def make_room(self, n_cells: int) -> bool:
-        """Before a step: evict parked prefixes until `n_cells` are free, and no more are idle than may be. False: there
-        aren't so many even then."""
-        if self._idle_changed and self.live:
-            self._idle_changed = False
-            self._bound_idle()
+        """Evict parked prefixes until `n_cells` are free. False: there aren't so many even then."""
         while self.free < n_cells:
             if not self.evict():
                 return False
@@ -227,18 +236,10 @@ class KVPool:
         self._unpark(holder)
         self.evictions += 1
 
-    def _bound_idle(self) -> None:
-        """Keep idle cells from slowing down what is about to be computed."""
-        if self._spill_from is not None:
-            for holder in list(self._parked):
-                own = self.tree.own_tokens(holder)
-                if own >= self._spill_from and 2 * own >= self.tree.length(holder):
-                    self._evict(holder)
-        while self._parked and self.idle > self._max_idle:
-            self.evict()
-
-    def _reuse(self, seq: Sequence, slot: int) -> None:
-        tokens = seq.array()[:-1]
+    def _reuse(self, seq: Sequence) -> None:
+        """Start from the longest prefix that is at hand, in RAM or in the pool."""
+        slot, tokens = seq.slot, seq.array()[:-1]
+        assert slot is not None
         if self._restore(seq, tokens):
             return
         length, holder = self._resident(tokens, seq.adapters)

@@ -9,8 +9,8 @@ The policy, in order, each step (2 and 4 for the sequences whose turn it is, whe
 2. Every decoding sequence gets its one token; then, as far as the step ends within its budget, come the tokens that
    grammars forced behind these, and chunks of prefills: the oldest one gets half, the shortest ones the other, so that
    none waits for a long one's end. On CPUs the two kinds take turns.
-3. If the step's cells aren't there, parked prefixes are evicted, then the youngest sequence is preempted: it goes back
-   to the queue and is computed again from what the prefix cache kept.
+3. Parked prefixes that would slow the step down go to RAM. If its cells aren't there, more are evicted, then the
+   youngest sequence is preempted: it goes back to the queue and is computed again from what the prefix cache kept.
 4. Drafts (`speculation/`) get what room is left, in the batch and in the pool, if they pay. Nothing makes way for them.
 """
 
@@ -112,6 +112,7 @@ class Scheduler:
     def schedule(self) -> list[Work]:
         """The next batch; empty only if there is nothing to do."""
         self._admit()
+        self.pool.bound_idle()
         while True:
             group = self._turns.next()
             batch = self._fill(group)
