@@ -66,7 +66,7 @@ class Sampler:
         banned, one of the mask is taken all the same; without a mask, the first end-of-generation token ends the text.
         """
         row = logits if mask is None else self._masked(logits, mask)
-        # In place, and back again: to copy a row of 152k logits takes 0.1 ms, a third of a draw from a cold cache.
+        # In place, and back again: to copy a row of 152k logits takes 0.15 ms of a draw's 0.4 from cold caches.
         before = self._change(row)
         try:
             token = self._choose(row, masked=mask is not None)
