@@ -81,8 +81,8 @@ class AppState:
         use = hold(request, model)
         if not model.loaded:
             with model.admission.waiting(model.spec.settings.parallel):
-                await use.ready(autoload=_autoload(request, self.host.autoload))
-        backend = await use.ready()
+                await model.admit(use, autoload=_autoload(request, self.host.autoload))
+        backend = await model.admit(use)
         chosen = model.adapters.chosen(served.adapter, adapters or (), caller_of(request))
         return ObservedBackend(backend, self.metrics.of_model(model.name), model.admission, chosen)
 

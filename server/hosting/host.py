@@ -8,6 +8,7 @@ import logging
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import suppress
 from contextvars import Context
+from time import monotonic
 from typing import Any
 
 from backends.base import ModelLoadError
@@ -89,7 +90,7 @@ class Host:
         """As soon as there is room. Raises ModelLoadError."""
         model.retry()
         with model.use() as use:
-            await use.ready()
+            await model.admit(use)
 
     def begin_loading(self, model: HostedModel) -> None:
         """The same, while the caller does something else: the model tells of a failure."""
@@ -115,6 +116,8 @@ class Host:
             except TimeoutError:
                 if model.state == "loaded":
                     self._start(model, model.stop())
+            else:
+                return  # who was woken before may have begun to load it again
         await model.gone.wait()
 
     async def renew(self, models: Sequence[HostedModel]) -> None:
@@ -146,7 +149,7 @@ class Host:
         """Decide who is loaded and who leaves."""
         if self._stopped:
             return
-        now = HostedModel.now()
+        now = monotonic()
         if self._again is not None:
             self._again.cancel()
             self._again = None

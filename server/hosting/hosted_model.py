@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Literal
 
 from backends.base import Backend, EngineStats, ModelLoadError
@@ -19,6 +19,7 @@ from server.hosting.catalog import ModelSpec
 from server.hosting.fetching import Fetching
 from server.hosting.opened import Known, Opened, Opener
 from server.hosting.policy import Standing, State
+from server.hosting.users import Use, Users
 
 SHORTEST_TURN = 1.0
 """Seconds. A model keeps its place for at least as long as loading it took: else the server might do nothing else."""
@@ -38,24 +39,6 @@ class LoadFailure:
     """How many there were in a row."""
     until: float
     """When it may be tried again."""
-
-
-class Use:
-    """A request's use of a model. It waits for the model, and keeps it from being unloaded."""
-
-    def __init__(self, model: HostedModel) -> None:
-        self._model = model
-        self.since = model.now()
-        self.admitted: asyncio.Future[None] | None = None
-        """Of one that waits."""
-        self.refusal: Exception | None = None
-        """Why it is not to wait any more."""
-
-    async def ready(self, *, autoload: bool = True) -> Backend:
-        """The backend, once it is loaded. Without `autoload` only a model that sleeps is woken. Raises ModelLoadError,
-        and a 400 for a model that isn't to be loaded for this."""
-        await self._model.admit(self, autoload=autoload)
-        return self._model.backend
 
 
 class HostedModel:
@@ -96,11 +79,8 @@ class HostedModel:
         self._fetching = Fetching()
         self._one_at_a_time = asyncio.Lock()
         """Whoever finds that the model is to be loaded."""
-        self._coming: set[Use] = set()
-        """Those for whom it is found out whether, and how, it is to be loaded."""
-        self._waiting: dict[Use, None] = {}
-        self._running: set[Use] = set()
-        self._used = self._turn_ends = 0.0
+        self._users = Users()
+        self._turn_ends = 0.0
         self._earlier = EngineStats()
         """Of its engines that have been unloaded."""
 
@@ -144,7 +124,9 @@ class HostedModel:
     @property
     def status(self) -> Status:
         if self.state == "unloaded":
-            return "loading" if self._waiting or self._fetching.busy else "sleeping" if self._sleeping else "unloaded"
+            if self._users.waiting or self._fetching.busy:
+                return "loading"
+            return "sleeping" if self._sleeping else "unloaded"
         return "loading" if self.state == "loading" else "loaded"
 
     @property
@@ -173,9 +155,9 @@ class HostedModel:
         return Standing(
             self.state,
             self.spec.memory_needed,
-            len(self._running),
-            min((use.since for use in self._waiting), default=None),
-            self._used,
+            self._users.n_running,
+            self._users.waiting_since,
+            self._users.last,
             self._turn_ends,
             self.dismissed,
         )
@@ -184,33 +166,30 @@ class HostedModel:
 
     @contextmanager
     def use(self) -> Iterator[Use]:
-        use = Use(self)
+        use = Use()
         try:
             yield use
         finally:
-            self._leave(use)
+            self._users.leave(use)
+            self.on_change()
 
-    async def admit(self, use: Use, *, autoload: bool) -> None:
-        """Return when `use` runs on the loaded model."""
-        if use in self._running:
-            return
-        if not self.loaded:
-            self._coming.add(use)
-            try:
+    async def admit(self, use: Use, *, autoload: bool = True) -> Backend:
+        """The backend, once it is loaded and `use` runs on it. Without `autoload` only a model that sleeps is woken.
+        Raises ModelLoadError, and a 400 for a model that isn't to be loaded for this."""
+        users = self._users
+        if not (use in users or self.loaded):
+            with users.coming(use):
                 async with self._one_at_a_time:
-                    if use.refusal is None and not (self._waiting or self.state == "loading" or self.loaded):
+                    if use.refusal is None and not (users.waiting or self.state == "loading" or self.loaded):
                         await self._expect(autoload=autoload)
-            finally:
-                self._coming.remove(use)
             if use.refusal is not None:
                 raise use.refusal
-        if self.loaded:
-            self._run(use)
-            return
-        use.admitted = asyncio.get_running_loop().create_future()
-        self._waiting[use] = None
-        self.on_change()
-        await use.admitted
+            if not self.loaded:
+                waiting = users.wait(use)
+                self.on_change()
+                await waiting
+        users.run(use)
+        return self.backend
 
     async def _expect(self, *, autoload: bool) -> None:
         """What is to be known before it is to be loaded."""
@@ -218,7 +197,7 @@ class HostedModel:
             raise retired()
         if not (autoload or self._sleeping):
             raise model_not_loaded(self.name)
-        if self.failure is not None and self.now() < self.failure.until:
+        if self.failure is not None and monotonic() < self.failure.until:
             raise ModelLoadError(self.failure.reason)
         if self.state != "unloaded":
             return
@@ -229,34 +208,8 @@ class HostedModel:
             self._failed(str(error))
             raise
 
-    def _run(self, use: Use) -> None:
-        self._running.add(use)
-        self._used = self.now()
-
-    def _leave(self, use: Use) -> None:
-        self._waiting.pop(use, None)
-        if use in self._running:
-            self._running.remove(use)
-            self._used = self.now()
-        self.on_change()
-
-    def _admit_waiting(self) -> None:
-        """At once, before anyone might find that nothing runs."""
-        waiting, self._waiting = self._waiting, {}
-        for use in waiting:
-            self._run(use)
-            assert use.admitted is not None
-            if not use.admitted.done():
-                use.admitted.set_result(None)
-
     def refuse_waiting(self, error: Exception) -> None:
-        for use in self._coming:
-            use.refusal = error
-        waiting, self._waiting = self._waiting, {}
-        for use in waiting:
-            assert use.admitted is not None
-            if not use.admitted.done():
-                use.admitted.set_exception(error)
+        self._users.refuse_waiting(error)
 
     # --- its life ---
 
@@ -264,7 +217,7 @@ class HostedModel:
         """Whether new requests are to wait."""
         if self.closed and not closed:
             self.closed = False
-            self._admit_waiting()
+            self._users.admit_waiting()
         self.closed = closed
 
     def load(self) -> Coroutine[Any, Any, None]:
@@ -279,9 +232,9 @@ class HostedModel:
         self._opened = opened
         self.state, self.failure, self._sleeping = "loaded", None, False
         self.gone.clear()
-        self._used = self.now()
-        self._turn_ends = self._used + max(SHORTEST_TURN, seconds)
-        self._admit_waiting()
+        self._users.last = monotonic()
+        self._turn_ends = self._users.last + max(SHORTEST_TURN, seconds)
+        self._users.admit_waiting()
 
     def stop(self, *, sleeps: bool = False) -> Coroutine[Any, Any, None]:
         """Unload it: do what this returns. What still runs on it fails."""
@@ -302,7 +255,7 @@ class HostedModel:
         self.failure = None
 
     async def _load(self) -> None:
-        began = self.now()
+        began = monotonic()
         try:
             opened = await self._with_adapters(await self._open(self.spec))
         except ModelLoadError as error:
@@ -311,7 +264,7 @@ class HostedModel:
             log.error("%s cannot be loaded", self.name, exc_info=error)
             self._failed(f"cannot load {self.spec.path.name}: {type(error).__name__}")
         else:
-            self.put_in_place(opened, self.now() - began)
+            self.put_in_place(opened, monotonic() - began)
 
     async def _with_adapters(self, opened: Opened) -> Opened:
         try:
@@ -330,7 +283,7 @@ class HostedModel:
         self._log(logging.ERROR, "%s: %s", self.name, reason)
         n = 1 if self.failure is None else self.failure.n + 1
         wait = RETRY_SECONDS[min(n, len(RETRY_SECONDS)) - 1]
-        self.failure = LoadFailure(reason, n, self.now() + wait)
+        self.failure = LoadFailure(reason, n, monotonic() + wait)
         self._is_gone()
         self.refuse_waiting(ModelLoadError(reason))
 
@@ -341,8 +294,3 @@ class HostedModel:
     def _is_gone(self) -> None:
         self.state, self.closed, self.dismissed = "unloaded", False, False
         self.gone.set()
-
-    @staticmethod
-    def now() -> float:
-        """On the clock that everything here goes by."""
-        return time.monotonic()

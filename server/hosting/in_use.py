@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.hosting.hosted_model import HostedModel, Use
+from server.hosting.hosted_model import HostedModel
+from server.hosting.users import Use
 
 _STATE = "uses"
 

@@ -9,7 +9,7 @@ State = Literal["unloaded", "loading", "loaded", "stopping"]
 
 
 class Standing(NamedTuple):
-    """What the policy knows of a model. Times are seconds of one clock."""
+    """What the policy knows of a model. Times are seconds of the monotonic clock."""
 
     state: State
     size: int

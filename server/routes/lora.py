@@ -51,7 +51,7 @@ async def load_adapter(request: Request) -> Response:
         raise APIError(message, status=403, code="not_allowed")
     path = await asyncio.to_thread(_within, model.spec.settings.lora_dir, body.lora_path)
     use = hold(request, model)
-    backend = await use.ready()
+    backend = await model.admit(use)
     _check_free(state, name, in_place=bool(body.load_inplace) and name in model.adapters.names)
     try:
         await model.adapters.load(backend, name, path)

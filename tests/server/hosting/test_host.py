@@ -137,14 +137,14 @@ async def test_sleep() -> None:
     house = House(idle_after=60)
     model = house.models["a"]
     await said(house, "a")
-    model._used -= 50
+    model._users.last -= 50
     await said(house, "a")
-    model._used -= 50
+    model._users.last -= 50
     house.state.host.review()
     assert model.state == "loaded", "it has been used since"
     for path in ("/health", "/props?model=a", "/v1/models", "/metrics", "/slots?model=a"):
         assert (await call(house.state, "GET", path)).status_code == 200
-    model._used -= 20
+    model._users.last -= 20
     house.state.host.review()
     assert model.state == "stopping", "those that watch don't count"
     await until(lambda: house.status("a") == "sleeping")
@@ -176,6 +176,23 @@ async def test_a_failure_of_many_requests_is_one() -> None:
     assert [response.status_code for response in answers] == [500] * 4
     failure = house.models["a"].failure
     assert house.loads == ["a"] and failure is not None and failure.n == 1
+
+
+async def test_unloading_ends_though_somebody_has_it_loaded_again_at_once() -> None:
+    house = House()
+    model, host = house.models["a"], house.state.host
+    await said(house, "a")
+
+    async def woken_first() -> None:
+        await model.gone.wait()
+        host._start(model, model.load())
+
+    first = asyncio.create_task(woken_first())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(host.unload(model), 1)
+    await first
+    assert await said(house, "a") == "a" * 8
+    assert house.loads == ["a", "a"]
 
 
 async def test_what_a_model_leaves_behind_goes_with_the_next_load() -> None:

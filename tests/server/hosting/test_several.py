@@ -175,7 +175,7 @@ async def test_a_model_that_is_no_more() -> None:
     assert (await waiting).status_code == 503
     assert model.retired and house.loaded == set()
     with model.use() as use, pytest.raises(APIError, match="read again"):
-        await use.ready()
+        await model.admit(use)
 
 
 async def test_metrics_of_each_model() -> None:
