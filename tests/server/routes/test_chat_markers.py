@@ -10,7 +10,7 @@ import pytest
 from server.chat.template import ChatTemplate, special_tokens
 from server.state import AppState
 from tests.server.routes.client import chat, chunks
-from tests.server.routes.test_chat_tools import (
+from tests.server.routes.tool_chats import (
     HERMES,
     OSLO,
     TOOLS,

@@ -10,7 +10,7 @@ import pytest
 from server.chat.template import ChatTemplate, special_tokens
 from server.state import AppState
 from tests.server.routes.client import call, chat, chunks, error
-from tests.server.routes.test_chat_tools import HERMES, OSLO, TOOLS, assembled, choice, prompt_of, talking, whole
+from tests.server.routes.tool_chats import HERMES, OSLO, TOOLS, assembled, choice, prompt_of, talking, whole
 from tests.server.scripted import BOS, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, INFO, ScriptedBackend, set_template
 
 THOUGHT = "<think>\nA greeting.\n</think>\n\nHello!"

@@ -5,128 +5,27 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from server.chat.template import ChatTemplate, special_tokens
-from server.state import AppState
 from tests.openai_document import document, needs_document
-from tests.server.routes.client import chat, chunks, error
-from tests.server.scripted import INFO, MODEL, Script, ScriptedBackend, scripted_state, set_template
-
-HERMES = """
-{{- bos_token }}
-{%- if tools %}{{ tools | tojson }}<tool_call>{"name": ..., "arguments": ...}</tool_call>{% endif %}
-{%- for message in messages %}[{{ message.role }}]{{ message.content }}
-{%- for call in message.tool_calls %}<tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}
-{%- endfor %}
-{%- if add_generation_prompt %}[assistant]{% endif %}
-{%- if reasoning_effort %}({{ reasoning_effort }}){% endif %}
-{%- if enable_thinking is defined and enable_thinking %}<think>{% endif %}
-"""
-WEATHER: dict[str, Any] = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-    },
-}
-TIME: dict[str, Any] = {"type": "function", "function": {"name": "get_time"}}
-SAY: dict[str, Any] = {"type": "custom", "custom": {"name": "say"}}
-TOOLS = [WEATHER, TIME, SAY]
-
-
-def call(name: str, **arguments: Any) -> str:
-    body = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
-    return f"<tool_call>\n{body}\n</tool_call>"
-
-
-OSLO = call("get_weather", city="Oslo")
-
-
-def talking(script: Script | str, template: str = HERMES) -> tuple[AppState, ScriptedBackend]:
-    """A model with a roomy context that says this."""
-    said = script
-    state, backend = scripted_state((lambda index: said) if isinstance(said, str) else said)
-    backend.model = msgspec.structs.replace(MODEL, n_ctx=8192)
-    set_template(state, ChatTemplate(template, special_tokens(INFO)))
-    return state, backend
-
-
-def prompt_of(backend: ScriptedBackend) -> str:
-    return bytes(token for token in backend.requests[-1].prompt if token < 256).decode()
-
-
-def choice(response: httpx.Response) -> dict[str, Any]:
-    body = response.json()
-    assert response.status_code == 200, body
-    ChatCompletion.model_validate(body)
-    return dict(body["choices"][0])
-
-
-def assembled(stream: list[dict[str, Any]], index: int = 0) -> tuple[dict[str, Any], str]:
-    """A stream's message, put together by the rules that clients rely on; and its finish reason."""
-    message: dict[str, Any] = {"content": "", "calls": [], "reasoning": "", "function_call": None}
-    reason = ""
-    for chunk in stream:
-        if '"custom"' not in json.dumps(chunk):  # what OpenAI sends of custom tools, its SDK's types don't know
-            ChatCompletionChunk.model_validate(chunk)
-        for choice in chunk["choices"]:
-            if choice["index"] != index:
-                continue
-            assert not reason, "nothing follows the end"
-            reason = choice["finish_reason"] or ""
-            delta = choice["delta"]
-            assert delta.get("reasoning") == delta.get("reasoning_content")
-            message["content"] += delta.get("content") or ""
-            message["reasoning"] += delta.get("reasoning") or ""
-            for part in delta.get("tool_calls", ()):
-                if part["index"] == len(message["calls"]):
-                    message["calls"].append({"id": part["id"], "type": part["type"], "name": "", "text": ""})
-                else:
-                    assert part["index"] == len(message["calls"]) - 1 and not part.keys() & {"id", "type"}
-                found = message["calls"][-1]
-                inner = part[found["type"]]
-                assert ("name" in inner) == (not found["name"])
-                found["name"] += inner.get("name", "")
-                found["text"] += inner.get("arguments", inner.get("input", ""))
-            if "function_call" in delta:
-                found = message["function_call"] or {"name": "", "arguments": ""}
-                message["function_call"] = {
-                    key: value + delta["function_call"].get(key, "") for key, value in found.items()
-                }
-    return message, reason
-
-
-def whole(answer: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The same of an answer in one piece."""
-    message = answer["message"]
-    calls = [
-        {
-            "id": call["id"],
-            "type": call["type"],
-            "name": inner["name"],
-            "text": inner.get("arguments", inner.get("input")),
-        }
-        for call in message.get("tool_calls", ())
-        for inner in (call[call["type"]],)
-    ]
-    return {
-        "content": message["content"] or "",
-        "calls": calls,
-        "reasoning": message.get("reasoning", ""),
-        "function_call": message.get("function_call"),
-    }, answer["finish_reason"]
-
-
-def without_ids(told: tuple[dict[str, Any], str]) -> tuple[dict[str, Any], str]:
-    message, reason = told
-    calls = [{key: value for key, value in call.items() if key != "id"} for call in message["calls"]]
-    return {**message, "calls": calls}, reason
+from tests.server.routes.client import chat, chunks
+from tests.server.routes.tool_chats import (
+    HERMES,
+    OSLO,
+    TOOLS,
+    WEATHER,
+    assembled,
+    call,
+    choice,
+    lark,
+    prompt_of,
+    talking,
+    whole,
+    without_ids,
+)
 
 
 async def test_a_call() -> None:
@@ -336,71 +235,6 @@ async def test_custom_tools_with_a_grammar() -> None:
     assert r'start : "a\\n"' in (backend.requests[0].grammar or "")
     told = json.loads(prompt_of(backend).split("<tool_call>")[0])[0]["function"]["parameters"]["properties"]["input"]
     assert told["description"].endswith(':\nstart: "a\\n"')
-
-
-def function(name: str, **more: Any) -> dict[str, Any]:
-    return {"type": "function", "function": {"name": name, **more}}
-
-
-def allowed(*tools: Any, mode: str = "auto") -> dict[str, Any]:
-    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": list(tools)}}
-
-
-BACKWARDS = {"name": "c", "format": {"type": "grammar", "grammar": {"syntax": "regex", "definition": "(?<=a)b"}}}
-
-
-def lark(name: str, definition: str) -> dict[str, Any]:
-    grammar = {"syntax": "lark", "definition": definition}
-    return {"type": "custom", "custom": {"name": name, "format": {"type": "grammar", "grammar": grammar}}}
-
-
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [
-        ({"tool_choice": "required"}, "tool_choice"),
-        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice"),
-        (
-            {"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "f"}}},
-            "tool_choice.function.name",
-        ),
-        (
-            {"tools": [WEATHER], "tool_choice": {"type": "custom", "custom": {"name": "get_weather"}}},
-            "tool_choice.custom.name",
-        ),
-        ({"tools": [WEATHER], "tool_choice": allowed()}, "tool_choice.allowed_tools.tools"),
-        ({"tools": [WEATHER], "tool_choice": allowed(WEATHER, TIME)}, "tool_choice.allowed_tools.tools[1]"),
-        ({"tools": [WEATHER], "tool_choice": allowed({"type": ["x"]})}, "tool_choice.allowed_tools.tools[0]"),
-        (
-            {"tools": [WEATHER], "tool_choice": allowed({"type": "function", "function": 5})},
-            "tool_choice.allowed_tools.tools[0]",
-        ),
-        ({"tools": [WEATHER, function("f"), WEATHER]}, "tools[2].function.name"),
-        ({"tools": [function("a b")]}, "tools[0].function.name"),
-        ({"tools": [function("")]}, "tools[0].function.name"),
-        ({"tools": [function("x" * 65)]}, "tools[0].function.name"),
-        ({"tools": [{"type": "custom", "custom": {"name": "ü"}}]}, "tools[0].custom.name"),
-        ({"tools": [lark("c", "start: nowhere")]}, "tools[0].custom.format.grammar.definition"),
-        ({"tools": [lark(f"c{n}", 'start: "a" //' + "x" * 40_000) for n in range(2)]}, "tools"),
-        ({"tools": [function(f"f{n}") for n in range(1025)]}, "tools"),
-        ({"tools": [function("f", parameters={"x": "y" * 300_000})]}, "tools[0].function.parameters"),
-        ({"tools": [function("f", parameters={"properties": 5})]}, "tools[0].function.parameters.properties"),
-        ({"tools": [function(f"f{n}", parameters={"x": "y" * 250_000}) for n in range(20)]}, "tools"),
-        (
-            {"tools": [function("f", strict=True, parameters={"properties": {"a": {"not": {}}}})]},
-            "tools[0].function.parameters.properties.a.not",
-        ),
-        ({"tools": [{"type": "custom", "custom": BACKWARDS}]}, "tools[0].custom.format.grammar.definition"),
-        ({"functions": [{"name": "f"}, {"name": "f"}]}, "functions[1].name"),
-        ({"functions": [{"name": "f"}], "function_call": {"name": "g"}}, "function_call.name"),
-        ({"function_call": {"name": "g"}}, "function_call"),
-        ({"functions": [{"name": "f"}], "tools": [WEATHER]}, "functions"),
-    ],
-)
-async def test_refused(fields: dict[str, Any], param: str) -> None:
-    state, backend = talking("never")
-    response = await chat(state, **fields)
-    assert (response.status_code, error(response)["param"]) == (400, param)
-    assert not backend.requests
 
 
 @needs_document

@@ -7,34 +7,11 @@ from typing import Any
 
 import pytest
 
-from server.errors import APIError
-from server.limits import SCHEMA_SIZE
-from server.structured import keyword_checks, schema_walk
-from server.structured.json_schema import json_object_rule, json_rule
+from server.structured.json_schema import json_object_rule
 from server.structured.keywords import FORMATS, UNSUPPORTED
-from server.structured.place import Place
 
-from .matching import allowed, compiled, fits
-
-STRING: dict[str, Any] = {"type": "string"}
-INTEGER: dict[str, Any] = {"type": "integer"}
-
-
-def rule(schema: Any, *, strict: bool = True) -> str:
-    return json_rule(schema, Place("schema"), strict=strict)
-
-
-def refused(schema: Any, *, strict: bool = True) -> APIError:
-    with pytest.raises(APIError) as caught:
-        rule(schema, strict=strict)
-    error = caught.value
-    assert error.status == 400 and error.param and f"'{error.param}'" in error.message
-    return error
-
-
-def at(error: APIError) -> str:
-    return (error.param or "").removeprefix("schema").removeprefix(".")
-
+from .matching import compiled, fits
+from .schema_rules import INTEGER, STRING, at, refused, rule
 
 OBJECT = {"type": "object", "properties": {"a": STRING, "b": INTEGER}, "required": ["a"]}
 
@@ -243,144 +220,6 @@ def test_paths_follow_references() -> None:
     assert at(refused(schema)) == "$defs.x.items.not"
     del schema["properties"]
     assert fits(rule(schema), "1"), "definitions that nothing refers to don't matter"
-
-
-def chain(n: int, **beside: Any) -> dict[str, Any]:
-    steps = {f"d{i}": {"properties": {"n": {"$ref": f"#/$defs/d{i + 1}", **beside}}} for i in range(n)}
-    return {"$ref": "#/$defs/d0", "$defs": {**steps, f"d{n}": STRING}}
-
-
-def doubling(n: int) -> dict[str, Any]:
-    """What would be 2 to the n schemas, once merged."""
-    steps = {
-        f"d{i}": {"type": "array", "prefixItems": [{"$ref": f"#/$defs/d{i + 1}", "minItems": 0}] * 2} for i in range(n)
-    }
-    return {"$ref": "#/$defs/d0", "$defs": {**steps, f"d{n}": {"type": "array"}}}
-
-
-TOO_LARGE: dict[str, Any] = {
-    "text": {"description": "x" * SCHEMA_SIZE},
-    "subschemas": {"anyOf": [{"items": {"items": STRING}} for _ in range(schema_walk.MAX_SUBSCHEMAS // 2)]},
-    "references": chain(schema_walk.MAX_DEPTH),
-    "properties": {"properties": {f"p{i}": True for i in range(keyword_checks.MAX_PROPERTIES + 1)}},
-    "optional properties": {
-        "properties": {f"p{i}": True for i in range(keyword_checks.MAX_OPTIONAL_PROPERTIES + 2)},
-        "required": ["p0"],
-    },
-    "required": {"required": [f"p{i}" for i in range(keyword_checks.MAX_PROPERTIES + 1)]},
-    "patternProperties": {"patternProperties": {f"^{i}$": True for i in range(31)}},
-    "patterns": {"anyOf": [{"pattern": str(i)} for i in range(keyword_checks.MAX_PATTERNS + 1)]},
-    "values": {"anyOf": [{"enum": list(range(5001))}, {"enum": list(range(5000))}]},
-    "merged references": doubling(30),
-    "merged alternatives": {"allOf": [{"anyOf": [{"pattern": f"{i}{j}"} for i in range(10)]} for j in range(5)]},
-    "merged enums": {"allOf": [{"enum": list(range(500))}, {"enum": list(range(500))}]},
-    "merged divisors": {"allOf": [{"multipleOf": 997}, {"multipleOf": 991}]},
-}
-
-
-@pytest.mark.parametrize("case", TOO_LARGE)
-def test_too_large(case: str) -> None:
-    """Each of them takes llguidance seconds, or gigabytes, or ends the process."""
-    refused(TOO_LARGE[case])
-    refused(TOO_LARGE[case], strict=False)
-
-
-LARGE: dict[str, Any] = {
-    "enum": {"enum": [f"value {i}" for i in range(keyword_checks.MAX_VALUES)]},
-    "properties": {
-        "type": "object",
-        "properties": {f"p{i}": STRING for i in range(keyword_checks.MAX_PROPERTIES)},
-        "required": [f"p{i}" for i in range(keyword_checks.MAX_OPTIONAL_PROPERTIES, keyword_checks.MAX_PROPERTIES)],
-    },
-    "counted properties": {
-        "type": "object",
-        "properties": {f"p{i}": STRING for i in range(keyword_checks.MAX_COUNTED_PROPERTIES)},
-        "additionalProperties": False,
-        "minProperties": 1,
-        "maxProperties": 1,
-    },
-    "references": chain(schema_walk.MAX_DEPTH // 2 - 10, description="x"),
-    "nested": json.loads('{"items":' * 60 + "{}" + "}" * 60),
-    "unions": {
-        "$ref": "#/$defs/n0",
-        "$defs": {
-            f"n{i}": {
-                "type": "object",
-                "properties": {
-                    "kind": {"const": i},
-                    **{f"p{j}": {"anyOf": [{"$ref": f"#/$defs/n{k}"} for k in range(30)]} for j in range(4)},
-                },
-                "required": ["kind"],
-            }
-            for i in range(30)
-        },
-    },
-    "counts": {"type": "array", "items": {**STRING, "maxLength": 10**12}, "maxItems": 10**12},
-    "patterns": {"type": "array", "prefixItems": [{**STRING, "pattern": f"^{i}[a-z]{{1,99}}$"} for i in range(200)]},
-    "divisor": {"type": "integer", "multipleOf": 9973},
-    "bounds": {"type": "integer", "minimum": -(10**18), "maximum": 10**18},
-}
-
-
-@pytest.mark.parametrize("case", LARGE)
-def test_large_enough(case: str) -> None:
-    """To be compiled, and to be begun."""
-    matcher = compiled(rule(LARGE[case])).deep_copy()
-    for _ in range(3):
-        if tokens := allowed(matcher):
-            matcher.consume_token(tokens[0])
-        assert not matcher.is_error(), matcher.get_error()
-
-
-def of_kind(kind: Any, **more: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": {"kind": kind, **more}, "required": ["kind"]}
-
-
-CAT, DOG = of_kind({"const": "cat"}, lives=INTEGER), of_kind({"type": "string", "enum": ["dog", "wolf"]})
-
-DISJOINT: dict[str, list[Any]] = {
-    "types": [STRING, INTEGER, {"type": ["array", "null"]}],
-    "values": [{"const": 1}, {"enum": [2, "1", True]}],
-    "kinds": [CAT, DOG],
-    "references": [{"$ref": "#/$defs/cat"}, {"$ref": "#/$defs/dog"}],
-    "nested unions": [{"anyOf": [{"$ref": "#/$defs/cat"}, STRING]}, {"$ref": "#/$defs/dog"}],
-    "intersections": [{"allOf": [{"$ref": "#/$defs/cat"}, {"required": ["lives"]}]}, DOG],
-    "closed objects": [{**CAT, "additionalProperties": False}, {"type": "object", "required": ["name"]}],
-}
-OVERLAPPING: dict[str, list[Any]] = {
-    "numbers": [{"type": "number"}, INTEGER],
-    "untyped": [{"minimum": 1}, {"maximum": 1}],
-    "equal values": [{"const": 1}, {"const": 1.0}],
-    "not required": [{**CAT, "required": []}, {**DOG, "required": []}],
-    "not objects": [{"properties": CAT["properties"], "required": ["kind"]}, {"properties": DOG["properties"]}],
-    "the same": [CAT, CAT],
-    "anything": [True, CAT],
-    "themselves": [{"$ref": "#/$defs/loop"}, CAT],
-}
-DEFINED = {"cat": CAT, "dog": DOG, "loop": {"$ref": "#/$defs/loop"}}
-
-
-@pytest.mark.parametrize("case", DISJOINT)
-def test_one_of_disjoint_schemas(case: str) -> None:
-    compiled(rule({"oneOf": DISJOINT[case], "$defs": DEFINED}))
-
-
-@pytest.mark.parametrize("case", OVERLAPPING)
-def test_one_of_schemas_that_may_overlap(case: str) -> None:
-    error = refused({"oneOf": OVERLAPPING[case], "$defs": DEFINED})
-    assert at(error) == "oneOf" and "anyOf" in error.message
-    if case == "themselves":
-        assert at(refused({"oneOf": OVERLAPPING[case], "$defs": DEFINED}, strict=False)) == "$defs.loop"
-    else:
-        rule({"oneOf": OVERLAPPING[case], "$defs": DEFINED}, strict=False)
-
-
-def test_many_questions_about_one_of() -> None:
-    tree: dict[str, Any] = {"$ref": "#/$defs/d0", "$defs": {}}
-    for i in range(8):
-        tree["$defs"][f"d{i}"] = {"oneOf": [{"items": {"$ref": f"#/$defs/d{i + 1}"}}] * 50}
-    tree["$defs"]["d8"] = {}
-    assert "oneOf" in at(refused(tree))
 
 
 def test_objects_are_closed_where_that_changes_no_meaning() -> None:
