@@ -11,10 +11,10 @@ from .sse import Event, parse
 
 
 class Refused(Exception):
-    """The server answered with an error; `status` is HTTP's, 0 if the connection broke off."""
+    """The server answered with an error, or not to the end; `status` is HTTP's, 0 if there was none."""
 
     def __init__(self, status: int, body: str) -> None:
-        super().__init__(f"HTTP {status}: {body[:300]}")
+        super().__init__(f"HTTP {status}: {body[:300]}" if status else body[:300] or "no answer")
         self.status = status
 
 
@@ -83,7 +83,10 @@ def _text(choice: dict[str, Any]) -> str:
 
 
 def _chunk(event: Event) -> dict[str, Any]:
-    chunk = json.loads(event.data)
+    try:
+        chunk = dict(json.loads(event.data))
+    except (TypeError, ValueError):
+        chunk = {"error": "no JSON object"}
     if "error" in chunk:
         raise Refused(200, event.data.decode(errors="replace"))
-    return dict(chunk)
+    return chunk

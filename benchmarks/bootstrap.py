@@ -9,6 +9,8 @@ import numpy as np
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
+FEWEST = 6
+"""Pairs of which an interval of the median can hold so much: of 5, even all of their range has only 94 %."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
+from types import FrameType
 
+from backends.base import BackendError
 from backends.llama_cpp.vocab import Vocabulary
 
 from . import client_cost, machine
@@ -26,16 +28,18 @@ from .models.shapes import SHAPES
 from .options import option_parser
 from .peers import ExampleServer, LlamaCppServer, LlamaServer, Paddock, Peer, Setup
 from .progress import Progress
-from .results import Results
+from .results import OURS, Results
 from .sampling import compare_samplers
 from .table import markdown
 
 RESULTS = Path(__file__).parent / "results"
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it stops its servers too
+    for number in (signal.SIGTERM, signal.SIGHUP):  # they stop its servers too
+        signal.signal(number, _as_ctrl_c)
     options = option_parser().parse_args(arguments)
     commands: dict[str, Callable[[argparse.Namespace], int]] = {
         "run": _run,
@@ -45,10 +49,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "report": _report,
         "loads": _loads,
     }
-    return commands[options.command](options)
+    try:
+        return commands[options.command](options)
+    except BackendError as error:
+        raise SystemExit(str(error)) from None
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
+    """asyncio takes Ctrl-C itself, so that no task is torn."""
+    handler = signal.getsignal(signal.SIGINT)
+    (handler if callable(handler) else signal.default_int_handler)(number, frame)
 
 
 def _run(options: argparse.Namespace) -> int:
+    """0 if Paddock has figures for every load that there was time for."""
     chosen = _chosen_loads(options)
     path = model_file(options.model, options.quant)
     vocabulary = Vocabulary(str(path))
@@ -74,21 +90,34 @@ def _run(options: argparse.Namespace) -> int:
     )
     progress = Progress(sum(plan.n_turns(load) for load in loads))
     results = _results(options)
+    status = 0
     try:
         for load in loads:
-            results.comparisons[load.name] = asyncio.run(compare(load, plan, progress))
+            comparison = asyncio.run(compare(load, plan, progress)) if monotonic() < plan.deadline else None
+            if comparison is None or not comparison.rounds:  # what an earlier invocation found stays
+                print(f"{load.name}: left out, the {options.minutes:g} minutes are over", file=sys.stderr)
+                continue
+            comparison.settings |= _told(options)
+            results.comparisons[load.name] = comparison
             results.save(_file(options, "json"))
+            if OURS not in comparison.contestants:
+                status = 1
     except KeyboardInterrupt:
-        print("\nInterrupted; the loads that are done are in the report.", file=sys.stderr)
+        print("\nInterrupted: only loads that were done by then have new figures.", file=sys.stderr)
+        status = INTERRUPTED
     finally:
         progress.close()
-    return _report(options)
+    if results.comparisons:
+        _report(options)
+    return status
 
 
 def _sampling(options: argparse.Namespace) -> int:
     setup = Setup(model_file(options.model, options.quant), options.threads, parallel=1, ctx=512)
     results = _results(options)
-    results.comparisons["sampling"] = compare_samplers(setup, options.pairs)
+    comparison = compare_samplers(setup, options.pairs)
+    comparison.settings |= _told(options)
+    results.comparisons["sampling"] = comparison
     results.save(_file(options, "json"))
     return _report(options)
 
@@ -106,6 +135,8 @@ def _client(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     results = _results(options)
+    if not results.comparisons:
+        raise SystemExit(f"no results at {_file(options, 'json')}")
     text = markdown(results)
     _file(options, "md").write_text(text)
     print(text)
@@ -125,11 +156,7 @@ def _loads(options: argparse.Namespace) -> int:
 
 
 def _chosen_loads(options: argparse.Namespace) -> list[Load]:
-    names = list(LOADS) if options.load == "all" else options.load.split(",")
-    unknown = [name for name in names if name not in LOADS]
-    if unknown:
-        raise SystemExit(f"unknown load {unknown[0]}; there are: {', '.join(LOADS)}")
-    loads = [LOADS[name] for name in names]
+    loads = [LOADS[name] for name in options.load]
     target = LatencyTarget(options.ttft, options.gap)
     return [replace(load, rate=options.rate, target=target) if isinstance(load, Arrivals) else load for load in loads]
 
@@ -159,10 +186,22 @@ def _results(options: argparse.Namespace) -> Results:
     file = _file(options, "json")
     results = Results.load(file) if file.exists() else Results(_model_name(options))
     if options.command != "report":
+        if results.model != _model_name(options):
+            raise SystemExit(f"{file} holds results of {results.model}: give --name another name")
         results.machine = machine.describe()
-        if options.llama_server:
-            results.machine["llama-server"] = machine.version_of(options.llama_server)
     return results
+
+
+def _told(options: argparse.Namespace) -> dict[str, str]:
+    """What was compared, to be kept with the figures: other loads of the same report may have been run otherwise."""
+    told = {"paddock": machine.checkout()}
+    if options.paddock_args:
+        told["its flags"] = f"`{options.paddock_args}`"
+    if options.llama_server:
+        told["llama-server"] = machine.version_of(options.llama_server)
+        if options.llama_server_args:
+            told["its further flags"] = f"`{options.llama_server_args}`"
+    return told
 
 
 def _model_name(options: argparse.Namespace) -> str:

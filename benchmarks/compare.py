@@ -50,7 +50,7 @@ class Plan:
         return self.n_pairs * len(self.contestants(load))
 
     def contestants(self, load: Load) -> list[Contestant]:
-        setup, limit = self.setup_for(load), load.limit
+        setup, limit = self.setup_for(load), load.limit(self.count)
         servers: list[Contestant] = [Server(peer, setup, load) for peer in self.servers]
         return servers + [Program(program, setup, limit) for program in self.limits if limit and program.can(limit)]
 

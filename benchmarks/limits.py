@@ -10,7 +10,7 @@ from random import Random
 from time import perf_counter
 from typing import Any, Protocol
 
-from backends.base import GenerateRequest, SamplingParams, TokenChunk
+from backends.base import BackendError, GenerateRequest, SamplingParams, TokenChunk
 from backends.engine_options import EngineOptions
 from backends.llama_cpp.client import LlamaCppBackend
 
@@ -49,7 +49,7 @@ class LlamaBench:
         return limit.n_parallel == 1 and not limit.n_prompt
 
     async def speed(self, limit: Limit, setup: Setup) -> float:
-        (result,) = await _json_lines(
+        result = await _json_line(
             self.program, "-m", setup.model, "-t", setup.threads,
             "-p", 0, "-n", limit.n_generate, "-r", 1, "-o", "jsonl",
         )  # fmt: skip
@@ -67,9 +67,10 @@ class LlamaBatchedBench:
         return bool(limit.n_prompt)
 
     async def speed(self, limit: Limit, setup: Setup) -> float:
-        (result,) = await _json_lines(
+        n_steps = limit.n_generate - 1  # an answer's first token comes of its prompt
+        result = await _json_line(
             self.program, "-m", setup.model, "-c", setup.ctx, "-t", setup.threads, "-tb", setup.threads,
-            "-npp", limit.n_prompt, "-ntg", limit.n_generate, "-npl", limit.n_parallel, "--output-format", "jsonl",
+            "-npp", limit.n_prompt, "-ntg", n_steps, "-npl", limit.n_parallel, "--output-format", "jsonl",
         )  # fmt: skip
         return limit.n_parallel * limit.n_generate / float(result["t"])
 
@@ -89,10 +90,12 @@ class BareEngine:
                 model_path=str(setup.model), n_ctx=setup.ctx, n_parallel=setup.parallel, n_threads=setup.threads
             )
         )
-        await backend.start()
         try:
+            await backend.start()
             started = perf_counter()
             runs = await asyncio.gather(*(self._generate(backend, limit, i) for i in range(limit.n_parallel)))
+        except BackendError as error:
+            raise LimitFailed(str(error)) from None
         finally:
             await backend.stop()
         end = max(last for _, last in runs)
@@ -113,8 +116,8 @@ class BareEngine:
         return times[0], times[-1]
 
 
-async def _json_lines(*command: object) -> list[dict[str, Any]]:
-    """Run a program; the JSON objects that it prints, one a line."""
+async def _json_line(*command: object) -> dict[str, Any]:
+    """Run a program; the JSON object that it prints. Raises LimitFailed."""
     process = await asyncio.create_subprocess_exec(
         *map(str, command), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -125,4 +128,7 @@ async def _json_lines(*command: object) -> list[dict[str, Any]]:
         raise
     if process.returncode:
         raise LimitFailed(f"{command[0]}: exit status {process.returncode}: {errors.decode(errors='replace')[-300:]}")
-    return [json.loads(line) for line in output.splitlines() if line.startswith(b"{")]
+    lines = [line for line in output.splitlines() if line.startswith(b"{")]
+    if len(lines) != 1:
+        raise LimitFailed(f"{command[0]} printed {len(lines)} results instead of one")
+    return dict(json.loads(lines[0]))

@@ -16,21 +16,25 @@ ROOT = Path(__file__).parents[1]
 
 
 def describe() -> dict[str, str]:
-    """The machine and this checkout."""
+    """The machine, and the llama.cpp that Paddock runs on."""
     engine = versions()
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
-        "paddock": f"{__version__}{_commit()}",
         "llama.cpp in paddock": f"{engine.llama_cpp}, commit {engine.commit} (llama-cpp-python {engine.binding})",
     }
 
 
+def checkout() -> str:
+    """Paddock's version and commit."""
+    return f"{__version__}{_commit()}"
+
+
 def version_of(program: Path) -> str:
-    """What a llama.cpp program says it is, in a line; empty if it doesn't say."""
+    """What a llama.cpp program says it is, in a line."""
     lines = [line for line in _output([str(program), "--version"]).splitlines() if "version" in line]
-    return lines[0].strip() if lines else ""
+    return lines[0].removeprefix("version:").strip() if lines else "of unknown version"
 
 
 def _processor() -> str:
@@ -46,7 +50,7 @@ def _commit() -> str:
     if not commit:
         return ""
     changed = _output(["git", "-C", str(ROOT), "status", "--porcelain", "backends", "server"]).strip()
-    return f", commit {commit}" + (" and changes" if changed else "")
+    return f" of commit {commit}" + (" and changes" if changed else "")
 
 
 def _output(command: Sequence[str]) -> str:

@@ -61,7 +61,7 @@ class Paddock:
     ready_path: str = "/health"
 
     def command(self, setup: Setup, port: int, folder: Path) -> list[str]:
-        return [sys.executable, "-m", "server", "serve", "--log-level", "warning", *_flags(setup, port), *self.extra]
+        return [sys.executable, "-m", "server", "serve", *_flags(setup, port), *self.extra]
 
     def body(self, request: Body, ends: Ends) -> Body:
         return {**request, "ignore_eos": True} if ends else request

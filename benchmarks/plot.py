@@ -24,8 +24,12 @@ SPREAD = 0.6
 
 
 def plot(results: Results, path: Path) -> None:
-    """Write an SVG (or what the path's suffix says). Right of the line at 1, Paddock is ahead."""
-    rows = [(c, m) for c in results.comparisons.values() for m in c.measures if c.values(OURS, m.name)]
+    """Write an SVG (or what the path's suffix says), if anything was compared. Right of the line at 1, Paddock is
+    ahead."""
+    compared = [c for c in results.comparisons.values() if len(c.contestants) > 1]
+    rows = [(c, m) for c in compared for m in c.measures if c.values(OURS, m.name)]
+    if not rows:
+        return
     names = dict.fromkeys(name for comparison, _ in rows for name in comparison.contestants if name != OURS)
     colors = {name: COLORS[i % len(COLORS)] for i, name in enumerate(names)}
     # Text stays text, and the same results give the same file.

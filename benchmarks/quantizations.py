@@ -26,12 +26,14 @@ from backends.base import BackendError, GenerateRequest, SamplingParams, TokenCh
 from backends.engine_options import EngineOptions
 from backends.llama_cpp.client import LlamaCppBackend
 from backends.llama_cpp.perplexity import Perplexity, PerplexityOrder, perplexity
-from backends.llama_cpp.quantization.file_types import file_type
+from backends.llama_cpp.quantization.file_types import UnknownType, file_type
 from backends.llama_cpp.quantization.order import QuantizeOrder
 from backends.llama_cpp.quantization.quantize import quantize
 from backends.llama_cpp.threads import default_threads
+from server.commands.whole_number import at_least
 
 from .machine import describe
+from .options import existing_file
 from .progress import Progress
 
 TYPES = "Q8_0,Q6_K,Q5_K_M,Q4_K_M,Q4_0,Q3_K_M,Q2_K"
@@ -56,7 +58,7 @@ class Made(msgspec.Struct):
 def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     options = _parser().parse_args(arguments)
-    names = [file_type(name).name for name in options.types.split(",")]
+    names = options.types
     with tempfile.TemporaryDirectory(prefix="paddock-quantizations-", dir=options.folder) as folder:
         steps = (len(names) + 1) * (options.rounds + (1 if options.text else 0)) + len(names)
         progress = Progress(steps)
@@ -116,20 +118,27 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quantizations", description=__doc__)
     add = parser.add_argument
     add("model", type=Path, help="a GGUF in F16, BF16 or F32")
-    add("text", type=Path, nargs="?", help="a file of UTF-8 text to measure perplexity on")
-    add("--types", default=TYPES, help="separated by commas (default: %(default)s)")
+    add("text", type=existing_file, nargs="?", help="a file of UTF-8 text to measure perplexity on")
+    add("--types", type=_types, default=TYPES, help="separated by commas (default: %(default)s)")
     add("--imatrix", metavar="FILE", help="importance matrix, for all types")
     add("--ctx-size", type=int, default=512, help="of perplexity's chunks (default: %(default)s)")
     add("--chunks", type=int, default=-1, help="of the text (default: all)")
-    add("--rounds", type=int, default=5, help="of the speeds (default: %(default)s)")
-    add("--prompt", type=int, default=512, help="tokens of the prompt (default: %(default)s)")
-    add("--generate", type=int, default=64, help="tokens generated (default: %(default)s)")
-    add("--threads", type=int, default=default_threads(), help="default: the physical cores, %(default)s")
+    add("--rounds", type=at_least(1), default=5, help="of the speeds (default: %(default)s)")
+    add("--prompt", type=at_least(1), default=512, help="tokens of the prompt (default: %(default)s)")
+    add("--generate", type=at_least(2), default=64, help="tokens generated (default: %(default)s)")
+    add("--threads", type=at_least(1), default=default_threads(), help="default: the physical cores, %(default)s")
     add("--gpu-layers", type=int, default=-1, help="layers in GPU memory (default: all)")
     add("--folder", type=Path, help="where the types are made, and removed at the end (default: for temporary files)")
     add("--plot", type=Path, metavar="FILE", help="draw the results: .svg or .png")
     add("--json", type=Path, metavar="FILE", help="write them")
     return parser
+
+
+def _types(text: str) -> list[str]:
+    try:
+        return [file_type(name).name for name in text.split(",")]
+    except UnknownType as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _original(options: argparse.Namespace) -> Made:

@@ -79,8 +79,11 @@ class Results(msgspec.Struct):
     comparisons: dict[str, Comparison] = {}
 
     def save(self, path: Path) -> None:
+        """Whole or not at all: an hour's results aren't lost by the next one's interruption."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1))
+        unfinished = path.with_suffix(".part")
+        unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1))
+        unfinished.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Results:

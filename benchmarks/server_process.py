@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Any
 
 from . import client
-from .answer import Answer, answer_of
+from .answer import Answer, Refused, answer_of
 from .client import Exchange
 from .peers import MODEL_NAME, Peer, Setup
 from .processes import Memory, cpu_seconds, memory
@@ -58,7 +58,10 @@ class ServerProcess:
         except asyncio.CancelledError:
             exchange.hang_up()
             raise
-        return answer_of(exchange, max_tokens)
+        answer = answer_of(exchange, max_tokens)
+        if answer.finish_reason is None:
+            raise Refused(200, f"the stream broke off after {len(answer.times)} pieces{self._ended()}")
+        return answer
 
     async def start_chat(
         self, messages: list[Message], max_tokens: int, *, may_end: bool = False, **fields: Any
@@ -74,7 +77,10 @@ class ServerProcess:
             **fields,
         }
         ends = () if may_end else self.setup.ends
-        return await Exchange.start(self._port, CHAT, self.peer.body(request, ends))
+        try:
+            return await Exchange.start(self._port, CHAT, self.peer.body(request, ends))
+        except OSError as error:
+            raise Refused(0, f"{error}{self._ended()}") from None
 
     def memory(self) -> Memory | None:
         return memory(self._process.pid)
@@ -108,6 +114,11 @@ class ServerProcess:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         await asyncio.to_thread(self._process.wait)
+
+    def _ended(self) -> str:
+        """For messages: how the server has ended, if it has."""
+        status = self._process.poll()
+        return "" if status is None else f"; the server has ended with status {status}: {self._last_words()}"
 
     def _last_words(self) -> str:
         lines = self._log.read_text(errors="replace").split("\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import median
 
-from .bootstrap import Estimate
+from .bootstrap import FEWEST, Estimate
 from .loads.base import Measure
 from .results import OURS, Comparison, Results
 from .targets import target_of
@@ -25,7 +25,8 @@ def markdown(results: Results) -> str:
     parts = [
         f"# {results.model}",
         "\n".join([HEAD, *rows]),
-        "Figures are medians of the runs, ratios (or differences, with their unit) medians of the pairs of a round.",
+        "Figures are medians of runs. Ratios (or differences, with their unit) are medians of the pairs of a round, "
+        f"not ratios of those figures. An interval of fewer than {FEWEST} rounds is less sure than 95 %.",
         "\n".join(loads),
         *(["\n".join(["Notes:", "", *notes])] if notes else []),
         "\n".join(machine),

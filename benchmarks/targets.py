@@ -34,6 +34,7 @@ class Target:
 TARGETS = (
     Target("start", "ready", "llama-server", 1.5, at_most=True, difference=True),
     Target("start", "memory", "llama-server", 200, at_most=True, difference=True),
+    Target("start", "memory with schemas", "llama-server", 250, at_most=True, difference=True),
     Target("single", "decode", "llama-server", 0.98),
     Target("single", "decode", "llama-bench", 0.97),
     Target("unique-8", "total", "llama-server", 1.05),

@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any, TypeVar
 
 from benchmarks.answer import Answer
-from benchmarks.prompts import Message, Prompts
+from benchmarks.prompts import Message, Prompts, TokenCount
 from benchmarks.server_process import ServerProcess
 
 Figures = dict[str, float]
@@ -81,9 +81,8 @@ class Load(ABC):
         """Whether a server gets a short request before its first run."""
         return True
 
-    @property
-    def limit(self) -> Limit | None:
-        """The same work for programs without a server."""
+    def limit(self, count: TokenCount) -> Limit | None:
+        """The same work for programs without a server. `count`: as for `Prompts`."""
         return None
 
     @property
@@ -93,7 +92,7 @@ class Load(ABC):
 
 
 class UnequalWork(Exception):
-    """A server generated another number of tokens than was asked for: its figures can't be compared."""
+    """A server generated something else than was asked for: its figures can't be compared."""
 
 
 async def ask(server: ServerProcess, messages: list[Message], n_tokens: int, **fields: Any) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -10,9 +11,10 @@ from benchmarks.answer import Answer
 from benchmarks.prompts import Message, Prompts, system
 from benchmarks.server_process import ServerProcess
 
-from .base import Figures, Load, Measure, ask, closed_loop, wall
+from .base import Figures, Load, Measure, UnequalWork, ask, closed_loop, wall
 
 FORMS = Measure("forms", "1/s", True)
+LENGTH = Measure("length of a form", "tokens", False)
 GAP = Measure("mean gap", "s", False)
 FREE_GAP = Measure("mean gap of free text", "s", False)
 
@@ -31,6 +33,9 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }
 FORMAT = {"type": "json_schema", "json_schema": {"name": "order", "strict": True, "schema": SCHEMA}}
+ORDER = "Answer with the order form as JSON."
+MOST_TOKENS = 200
+"""Of a form: servers differ in the white space that they allow, and in how they cut words into tokens."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,6 @@ class JsonSchema(Load):
     name: str = "json-schema"
     n_requests: int = 16
     n_words: int = 40
-    most_tokens: int = 200
 
     @property
     def what(self) -> str:
@@ -46,19 +50,33 @@ class JsonSchema(Load):
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        return FORMS, GAP, FREE_GAP
+        return FORMS, LENGTH, GAP, FREE_GAP
 
     async def run(self, server: ServerProcess, prompts: Prompts) -> Figures:
-        order = system("Answer with the order form as JSON.")
-        chats = [[order, *prompts.question(self.n_words)] for _ in range(self.n_requests)]
-        answers = await closed_loop((self._fill_in(server, chat) for chat in chats), self.parallel)
+        chats = [[system(ORDER), *prompts.question(self.n_words)] for _ in range(self.n_requests)]
+        answers = await closed_loop((fill_in(server, chat) for chat in chats), self.parallel)
         n_tokens = round(median(answer.n_tokens for answer in answers))
         free = await closed_loop((ask(server, chat, n_tokens) for chat in chats), self.parallel)
         return {
             FORMS.name: len(answers) / wall(answers),
+            LENGTH.name: n_tokens,
             GAP.name: median(answer.mean_gap for answer in answers),
             FREE_GAP.name: median(answer.mean_gap for answer in free),
         }
 
-    async def _fill_in(self, server: ServerProcess, chat: list[Message]) -> Answer:
-        return await server.chat(chat, self.most_tokens, may_end=True, response_format=FORMAT)
+
+async def fill_in(server: ServerProcess, chat: list[Message]) -> Answer:
+    """A whole form. Raises Refused, UnequalWork."""
+    answer = await server.chat(chat, MOST_TOKENS, may_end=True, response_format=FORMAT)
+    if not is_form(answer.text):
+        raise UnequalWork(f"{server.peer.name} didn't fill in the form: {answer.text!r}")
+    return answer
+
+
+def is_form(text: str) -> bool:
+    """Whether it is a JSON object that has every field."""
+    try:
+        form = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(form, dict) and form.keys() == SCHEMA["properties"].keys()

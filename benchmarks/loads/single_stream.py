@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.prompts import Prompts
+from benchmarks.prompts import Prompts, TokenCount
 from benchmarks.server_process import ServerProcess
 
 from .base import Figures, Limit, Load, Measure, ask, median_time_to_first
@@ -30,8 +30,7 @@ class SingleStream(Load):
     def measures(self) -> tuple[Measure, ...]:
         return DECODE, FIRST
 
-    @property
-    def limit(self) -> Limit:
+    def limit(self, count: TokenCount) -> Limit:
         return Limit(DECODE.name, n_prompt=0, n_generate=self.n_tokens, n_parallel=1)
 
     async def run(self, server: ServerProcess, prompts: Prompts) -> Figures:

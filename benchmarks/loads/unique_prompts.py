@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import median
+from statistics import mean, median
 
-from benchmarks.prompts import Prompts
+from benchmarks.prompts import Prompts, TokenCount
 from benchmarks.server_process import ServerProcess
 
 from .base import Figures, Limit, Load, Measure, ask, closed_loop, median_time_to_first, tokens_per_second
@@ -13,8 +13,8 @@ from .base import Figures, Limit, Load, Measure, ask, closed_loop, median_time_t
 TOTAL = Measure("total", "tok/s", True)
 FIRST = Measure("time to first token", "s", False)
 GAP = Measure("mean gap", "s", False)
-N_TEMPLATE = 12
-"""Tokens that a chat template adds, about."""
+N_TEMPLATE = 8
+"""Tokens that ChatML, the template of the models made here, puts around a question."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class UniquePrompts(Load):
 
     @property
     def what(self) -> str:
-        return f"{self.n_clients} clients, unique prompts: {self.n_words} words in, {self.n_tokens} tokens out"
+        clients = f"{self.n_clients} clients" if self.n_clients > 1 else "one client"
+        return f"{clients}, unique prompts: {self.n_words} words in, {self.n_tokens} tokens out"
 
     @property
     def n_requests(self) -> int:
@@ -43,9 +44,9 @@ class UniquePrompts(Load):
     def measures(self) -> tuple[Measure, ...]:
         return TOTAL, FIRST, GAP
 
-    @property
-    def limit(self) -> Limit:
-        n_prompt = round(self.n_words * 1.3) + N_TEMPLATE
+    def limit(self, count: TokenCount) -> Limit:
+        prompts = Prompts(self.name, count)
+        n_prompt = round(mean(count(prompts.words(self.n_words)) for _ in range(100))) + N_TEMPLATE
         return Limit(TOTAL.name, n_prompt, self.n_tokens, self.n_clients)
 
     async def run(self, server: ServerProcess, prompts: Prompts) -> Figures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,14 @@ import pytest_asyncio
 
 from backends.llama_cpp.vocab import Vocabulary
 from benchmarks.answer import Refused
+from benchmarks.client import HOST
 from benchmarks.compare import Plan, compare
 from benchmarks.limits import BareEngine
-from benchmarks.loads import LOADS
 from benchmarks.loads.arrivals import Arrivals, LatencyTarget
 from benchmarks.loads.base import Load, UnequalWork, ask, closed_loop
 from benchmarks.loads.chat import Chat
 from benchmarks.loads.edits import Edits
+from benchmarks.loads.json_schema import JsonSchema, is_form
 from benchmarks.loads.long_prompt import LongPrompt
 from benchmarks.loads.prediction import Prediction
 from benchmarks.loads.shared_prompt import SharedPrompt
@@ -37,11 +39,12 @@ from benchmarks.table import markdown
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SMALL: list[Load] = [
-    Start(n_tokens=2),
+    Start(n_tokens=2, n_forms=1),
     SingleStream(n_requests=1, n_words=4, n_tokens=32),
     UniquePrompts(n_clients=4, n_words=10, n_tokens=32),
     SharedPrompt(n_shared=64, n_requests=4, n_words=4, n_tokens=4),
     LongPrompt(n_streams=2, n_words=60, n_tokens=2, n_before=4, n_stream_tokens=300),
+    JsonSchema(n_requests=2, n_words=5),
     Chat(n_clients=2, n_turns=2, n_words=5, n_tokens=4),
     Edits(n_requests=1, n_words=8, most_tokens=32),
     Prediction(n_words=4, n_tokens=8, every=3),
@@ -79,12 +82,8 @@ async def test_a_load_gives_its_figures(load: Load, server: ServerProcess, count
     assert all(figure > 0 for figure in figures.values())
 
 
-async def test_a_schema_is_kept_or_refused(server: ServerProcess, count: Callable[[str], int]) -> None:
-    try:
-        assert (await LOADS["json-schema"].run(server, Prompts("test", count)))["forms"] > 0
-    except Refused as refusal:
-        if refusal.status != 400:
-            raise
+async def test_a_form_has_every_field() -> None:
+    assert not is_form('{"product": "paper"}') and not is_form('{"product": ') and not is_form("[]")
 
 
 async def test_arrivals_suit_themselves_to_the_machine(server: ServerProcess, count: Callable[[str], int]) -> None:
@@ -107,6 +106,19 @@ async def test_an_answer_of_another_length_does_not_count(server: ServerProcess,
             await ask(server, HELLO, 500, temperature=0)
     finally:
         server.setup = setup
+
+
+async def test_a_stream_that_breaks_off_is_no_answer(server: ServerProcess) -> None:
+    async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}")
+        writer.write(b'HTTP/1.1 200 OK\r\n\r\ndata: {"choices": [{"delta": {"content": "He"}}]}\n\n')
+        writer.close()
+
+    async with await asyncio.start_server(die, HOST, 0) as dying:
+        port = dying.sockets[0].getsockname()[1]
+        process = ServerProcess(server.peer, server.setup, server._process, port, server._log)
+        with pytest.raises(Refused, match="broke off after 1 pieces"):
+            await process.chat(HELLO, 20, may_end=True)
 
 
 async def test_one_failure_ends_a_closed_loop(server: ServerProcess) -> None:

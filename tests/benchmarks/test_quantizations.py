@@ -31,6 +31,22 @@ def test_a_small_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.gguf", "r.json", "text"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["m", "--types", "Q99"], "unknown type Q99"),
+        (["m", "nowhere.txt"], "no such file"),
+        (["m", "--rounds", "0"], "1"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_at_once(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2 and reason in capsys.readouterr().err
+
+
 def made(name: str, n_bytes: int, *, kl: float | None) -> Made:
     one = Estimate(1.5, 0.25)
     against = None if kl is None else Divergence(one, one, Estimate(kl, kl / 10), 0.5, 0.875)
