@@ -194,18 +194,18 @@ class Engine:
         self._scheduler.computed(batch, time.monotonic() - started)
         self._counts.steps += 1
         self._n_cramped = 0
+        # All of them first: a request that fails takes its other sequences along, which park what is computed so far.
+        for work in batch:
+            self._scheduler.advance(work)
         row = 0
         logits = self._context.logits()
         deadline = time.monotonic() + PATIENCE
         for work, span in zip(batch, spans, strict=True):
-            if work.seq.slot is None:  # retired, because its request has failed with another of its sequences
-                row += span.n_outputs
-                continue
-            was_generating = work.seq.n_computed >= work.seq.n_prompt
-            self._scheduler.advance(work)
             rows = logits[row : row + span.n_outputs]
             row += span.n_outputs
-            if not was_generating:
+            if work.seq.slot is None:  # retired, because its request has failed with another of its sequences
+                continue
+            if work.seq.n_computed - work.n < work.seq.n_prompt:
                 self._after_prefill(work, rows)
             if work.seq.n_remaining == 0:
                 self._after_last_token(work, rows[-1 - len(work.drafts) :], deadline)

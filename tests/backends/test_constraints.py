@@ -18,6 +18,7 @@ from backends.llama_cpp.client import LlamaCppBackend
 from server.model_source import find_model
 from server.text.detokenizer import detokenize
 from tests.models.families import FAMILIES
+from tests.models.reference import assert_same_greedy, greedy, kernel_noise
 
 from .engine_runs import EXACT_ENGINE, Run, engine, request, run, settled
 
@@ -128,6 +129,18 @@ async def test_a_grammar_that_comes_to_nothing_fails_its_request_alone(gguf, n: 
             await run(backend, request(PROMPT, 50, HOT, n=n, grammar=lark("NONE\nNONE: /b/ & /c/")))
         stats = await settled(backend)
         assert stats.cells_used == stats.cells_cached
+
+
+@pytest.mark.parametrize("family", ["mamba", "jamba"])
+async def test_what_such_a_request_has_computed_serves_others(gguf, family: str) -> None:
+    """Its other sequences have been computed in the same batch as the one that fails."""
+    prompt = [*PROMPT, 5, 6]
+    async with engine(gguf(family)) as backend:
+        with pytest.raises(BackendError, match="grammar"):
+            await run(backend, request(PROMPT, 50, HOT, n=3, grammar=lark('"aaa" NONE\nNONE: /b/ & /c/')))
+        result = await run(backend, request(prompt, 20))
+        assert result.cached >= len(PROMPT) - 1
+    assert_same_greedy(result.tokens[0], greedy(gguf(family), prompt, 20), kernel_noise(gguf(family)))
 
 
 @pytest.mark.parametrize("family", ["llama", "swa"])
