@@ -8,7 +8,7 @@ The policy, in order, each step (2 and 4 for the sequences whose turn it is, whe
    then shares its cells.
 2. Every decoding sequence gets its one token; then, as far as the step ends within its budget, come the tokens that
    grammars forced behind these, and chunks of prefills: the oldest one gets half, the shortest ones the other, so that
-   none waits for a long one's end. On CPUs the two kinds take turns.
+   none waits for a long one's end. On CPUs the two kinds take turns, unless they are few tokens.
 3. Parked prefixes that would slow the step down go to RAM. If its cells aren't there, more are evicted, then the
    youngest sequence is preempted: it goes back to the queue and is computed again from what the prefix cache kept.
 4. Drafts (`speculation/`) get what room is left, in the batch and in the pool, if they pay. Nothing makes way for them.
@@ -208,7 +208,7 @@ class Scheduler:
         if self._mixes:
             room = min(self._chunk_beside(n_decoding), self._n_batch - n_decoding)
         else:
-            batch, room = [], min(self._chunk_apart(n_decoding), self._n_batch)
+            room = min(self._chunk_apart(n_decoding), self._n_batch)
         rows = self._n_outputs - len(group.running)  # beyond the one that each may need
         chunks = dict.fromkeys(prefills, 0)
         for order, left in ((sorted(prefills, key=lambda seq: seq.n_remaining), room // 2), (prefills, room)):
@@ -220,7 +220,11 @@ class Scheduler:
                     rows -= max(n, 1) - max(chunks[seq], 1)
                 left -= n - chunks[seq]
                 chunks[seq] = n
-        return batch + [Work(seq, n) for seq, n in chunks.items() if n]
+        prompts = [Work(seq, n) for seq, n in chunks.items() if n]
+        together = n_decoding + sum(chunks.values())
+        if self._mixes or together < min(TILE, self._n_batch):
+            return batch + prompts
+        return prompts
 
     def _decodes(self, running: list[Sequence]) -> list[Work]:
         """The last token of every decoding sequence, with those that had to follow it, as far as they fit the batch,
@@ -277,10 +281,10 @@ class Scheduler:
         """A batch has been computed, and took so long. Call `advance` with each of its parts."""
         n_tokens = sum(work.n + len(work.drafts) for work in batch)
         self.step_time.observe(n_tokens, seconds)
-        prefilled = any(work.seq.prefilling for work in batch)
-        self._turns.computed(seconds, prefilled=prefilled)
+        prefilling = [work.seq.prefilling for work in batch]
+        self._turns.computed(seconds, prefilled=all(prefilling))
         if self.speculation is not None:
-            self.speculation.computed(n_tokens, seconds, decodes_only=not prefilled)
+            self.speculation.computed(n_tokens, seconds, decodes_only=not any(prefilling))
 
     def verified(self, work: Work, n_accepted: int) -> None:
         """So many of the drafts have come true; give the other ones' cells back."""

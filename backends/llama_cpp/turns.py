@@ -27,7 +27,7 @@ class Group:
         self.running: list[Sequence] = []
         """By arrival."""
         self.prefilled = False
-        """Whether their last step had prompts in it."""
+        """Whether their last step had nothing but prompts in it."""
 
     @property
     def has_work(self) -> bool:
@@ -83,7 +83,8 @@ class Turns:
         return self._now
 
     def computed(self, seconds: float, *, prefilled: bool) -> None:
-        """A step was computed of those whose turn it is, and took so long. `prefilled`: it had prompts in it."""
+        """A step was computed of those whose turn it is, and took so long. `prefilled`: it had nothing but
+        prompts in it."""
         self._now.prefilled = prefilled
         self._n_steps += 1
         self._seconds += seconds
