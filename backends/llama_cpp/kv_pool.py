@@ -88,7 +88,7 @@ class KVPool:
         """Parked ids, least recently used first."""
         self.live: dict[int, Sequence] = {}
         self._idle_changed = False
-        """Whether sequences have come or gone since idle cells were last looked at."""
+        """Whether sequences have come or gone since idle cells were last found to be few enough."""
         self.evictions = self.spills = self.restores = 0
 
     # --- figures ---
@@ -192,17 +192,10 @@ class KVPool:
         self._idle_changed = True
 
     def bound_idle(self) -> None:
-        """Before a step, when all who can have entered: keep idle cells from slowing it down."""
-        if not self._idle_changed or not self.live:
-            return
-        self._idle_changed = False
-        if self._spill_from is not None:
-            for holder in list(self._parked):
-                own = self.tree.own_tokens(holder)
-                if own >= self._spill_from and 2 * own >= self.tree.length(holder):
-                    self._evict(holder)
-        while self._parked and self.idle > self._max_idle:
-            self.evict()
+        """Before a step, when all who can have entered: keep idle cells from slowing it and later ones down. One prefix
+        goes at a time: to copy a long one takes as long as a step."""
+        if self._idle_changed and self.live:
+            self._idle_changed = self._spill_early() or (self.idle > self._max_idle and self.evict())
 
     def make_room(self, n_cells: int) -> bool:
         """Evict parked prefixes until `n_cells` are free. False: there aren't so many even then."""
@@ -215,7 +208,10 @@ class KVPool:
         """Move the least recently used parked prefix to RAM, or drop it. False: there is none."""
         if not self._parked:
             return False
-        self._evict(next(iter(self._parked)))
+        holder = next(iter(self._parked))
+        self._spill(holder)
+        self._unpark(holder)
+        self.evictions += 1
         return True
 
     def clear(self) -> None:
@@ -231,10 +227,17 @@ class KVPool:
 
     # --- parts ---
 
-    def _evict(self, holder: int) -> None:
-        self._keep_copy(holder, self.tree.tokens(holder), self.tree.adapters(holder))
-        self._unpark(holder)
-        self.evictions += 1
+    def _spill_early(self) -> bool:
+        """Move a parked prefix that is mostly its own to RAM. False: there is none that has to go."""
+        if self._spill_from is None:
+            return False
+        for holder in self._parked:
+            own = self.tree.own_tokens(holder)
+            if own >= self._spill_from and 2 * own >= self.tree.length(holder) and self._spill(holder):
+                self._unpark(holder)
+                self.evictions += 1
+                return True
+        return False
 
     def _reuse(self, seq: Sequence) -> None:
         """Start from the longest prefix that is at hand, in RAM or in the pool."""
@@ -268,7 +271,7 @@ class KVPool:
     def _withdraw(self, holder: int) -> None:
         """Take a holder that has lost cells out of the tree: whoever computes the same tokens gets cells of its own."""
         if holder in self._parked:
-            self._keep_copy(holder, self.tree.tokens(holder), self.tree.adapters(holder))
+            self._spill(holder)
             self._unpark(holder)
             return
         seq = self.live[holder]
@@ -310,6 +313,8 @@ class KVPool:
     def _park(self, seq: Sequence) -> None:
         """Keep the computed cells under a parking id, unless another holder keeps them anyway."""
         assert seq.slot is not None
+        if self.traits.trimmable:  # it may leave before its drafts are verified
+            self.trim(seq)
         self.publish(seq)
         if seq.windowed:
             self._keep_copy(seq.slot, seq.array(seq.n_computed), seq.adapters)
@@ -323,12 +328,20 @@ class KVPool:
             self.tree.rename(seq.slot, parking)
             self._parked[parking] = None
 
-    def _keep_copy(self, holder: int, tokens: Tokens, adapters: AdapterSet) -> None:
-        """Copy a sequence to RAM, unless a copy of it is there."""
+    def _spill(self, holder: int) -> bool:
+        """Copy a parked prefix to RAM. False: there is no copy of it even then."""
+        return self._keep_copy(holder, self.tree.tokens(holder), self.tree.adapters(holder))
+
+    def _keep_copy(self, holder: int, tokens: Tokens, adapters: AdapterSet) -> bool:
+        """Copy a sequence to RAM, unless a copy of it is there. False: there is none even then."""
         held = self.spill.holds_whole if self._restores_whole else self.spill.holds
-        if self.spill.enabled and not held(tokens, adapters) and (state := self._memory.save(holder)):
-            self.spill.put(tokens, adapters, state, supersede=not self._restores_whole)
-            self.spills += 1
+        if held(tokens, adapters):
+            return True
+        state = self._memory.save(holder) if self.spill.takes(len(tokens)) else b""
+        if not state or not self.spill.put(tokens, adapters, state, supersede=not self._restores_whole):
+            return False
+        self.spills += 1
+        return True
 
     def _checkpoint(self, seq: Sequence) -> None:
         """Park a copy of the whole state as it is now (memory that can't be trimmed)."""

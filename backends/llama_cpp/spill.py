@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 
 from backends.base import AdapterSet
@@ -18,6 +19,8 @@ class SpillStore:
         self._states: OrderedDict[int, bytes | bytearray] = OrderedDict()
         self._next_key = 0
         self.n_bytes = 0
+        self._too_long = math.inf
+        """The fewest tokens whose copy alone was beyond the limit."""
 
     def __len__(self) -> int:
         return len(self._states)
@@ -25,6 +28,10 @@ class SpillStore:
     @property
     def enabled(self) -> bool:
         return self._limit != 0
+
+    def takes(self, n_tokens: int) -> bool:
+        """Whether a copy of so many tokens may be kept, going by those that were too large. To make one takes long."""
+        return self.enabled and n_tokens < self._too_long
 
     def holds(self, tokens: Tokens, adapters: AdapterSet) -> bool:
         """Whether a copy of just these tokens, or of a longer text that starts with them, is here."""
@@ -47,10 +54,12 @@ class SpillStore:
         self._states.move_to_end(key)
         return self._states[key]
 
-    def put(self, tokens: Tokens, adapters: AdapterSet, state: bytes | bytearray, *, supersede: bool) -> None:
-        """Keep a copy; drop those it makes superfluous (`supersede`), then the oldest until it fits."""
+    def put(self, tokens: Tokens, adapters: AdapterSet, state: bytes | bytearray, *, supersede: bool) -> bool:
+        """Keep a copy; drop those it makes superfluous (`supersede`), then the oldest until it fits. False: it never
+        would."""
         if 0 <= self._limit < len(state):
-            return
+            self._too_long = min(self._too_long, len(tokens))
+            return False
         key, self._next_key = self._next_key, self._next_key + 1
         self._tree.insert(key, tokens, adapters)
         self._states[key] = state
@@ -60,6 +69,7 @@ class SpillStore:
                 self.drop(shorter)
         while 0 <= self._limit < self.n_bytes:
             self.drop(next(iter(self._states)))
+        return True
 
     def drop_adapter(self, adapter: int) -> None:
         """Forget all copies that were computed with it."""

@@ -28,6 +28,7 @@ class PlainCells:
         self.n_cells = n_cells
         self.window = window or n_cells
         self.cells: list[Cell] = []
+        self.saves = 0
 
     @property
     def used(self) -> int:
@@ -86,6 +87,7 @@ class PlainCells:
         return min((cell.position for cell in self.cells if seq in cell.window_ids), default=-1)
 
     def save(self, seq: int) -> bytes:
+        self.saves += 1
         return pickle.dumps(self.text(seq))
 
     def restore(self, seq: int, state: bytes | bytearray) -> bool:

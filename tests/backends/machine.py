@@ -98,6 +98,15 @@ class Machine:
         return sequences
 
     def step(self) -> list[Work]:
+        batch = self.compute()
+        for work in batch:
+            if work.seq.n_remaining == 0:
+                self.generate(work)
+        self.check()
+        return batch
+
+    def compute(self) -> list[Work]:
+        """A step, but for the tokens that come of it."""
         batch = self.scheduler.schedule()
         n_tokens = sum(len(work.tokens) for work in batch)
         assert n_tokens <= self.n_batch
@@ -110,10 +119,6 @@ class Machine:
         self.scheduler.computed(batch, n_tokens * self.token_time)
         for work in batch:
             self.scheduler.advance(work)
-        for work in batch:
-            if work.seq.n_remaining == 0:
-                self.generate(work)
-        self.check()
         return batch
 
     def generate(self, work: Work) -> None:

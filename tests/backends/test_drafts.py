@@ -96,6 +96,26 @@ class Greedy(Whatever):
         return found
 
 
+@pytest.mark.parametrize("kind", [ATTENTION, WINDOW], ids=["attention", "window"])
+def test_whoever_leaves_before_its_drafts_are_verified_leaves_none_of_their_cells(kind) -> None:
+    """Cancelled while its grammar's mask is waited for, or preempted."""
+    machine = Machine(200, 2, kind)
+    machine.scheduler.speculation = Greedy(1)
+    (seq,) = machine.add([1] * 20, 50)
+    machine.step()
+    (work,) = machine.compute()
+    assert work.drafts
+    machine.scheduler.finish(seq)
+    machine.check()
+    while machine.pool.evict():  # to RAM, from where it comes back whole
+        pass
+    (again,) = machine.add([*seq.array().tolist(), 0], 5)
+    machine.run()
+    assert again.n_cached == seq.n_tokens
+    assert again.array()[again.n_prompt :].tolist() == expected(again.request.prompt, 5)
+    machine.drained()
+
+
 def test_right_drafts_take_fewer_steps() -> None:
     plain, fast = Machine(512, 2), Machine(512, 2)
     fast.scheduler.speculation = Greedy(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
 import pytest
@@ -145,6 +144,35 @@ def test_what_is_mostly_its_own_is_spilled_early() -> None:
     machine.run()
     assert machine.computed - before == 3
     assert machine.pool.restores == 1
+
+
+@pytest.mark.parametrize(("idle", "spill_from"), [(10**9, 20), (0, None)])
+def test_idle_prefixes_are_spilled_one_a_step(idle: int, spill_from: int | None) -> None:
+    """Nobody's first token waits until all are copied."""
+    machine = Machine(2048, 4, idle=idle, spill_from=spill_from)
+    for i in range(4):
+        machine.add([i] * 100, 1)
+    machine.run()
+    spilled = machine.pool.spills
+    machine.add([5] * 10, 20)
+    for n in range(1, 8):
+        machine.step()
+        assert machine.pool.spills == min(4, spilled + n)
+
+
+def test_what_is_too_large_for_the_ram_is_not_lost_early() -> None:
+    """Nor copied in vain again and again."""
+    machine = Machine(2048, 2, ram=200, spill_from=20)
+    machine.add([1] * 500, 1)
+    machine.run()
+    for k in range(3):
+        machine.add([2, k], 1)
+        machine.run()
+    assert (machine.pool.n_parked, machine.pool.spills, machine.memory.saves) == (1, 0, 1)
+    before = machine.computed
+    machine.add([1] * 501, 1)
+    machine.run()
+    assert machine.computed - before == 1
 
 
 def test_a_pool_too_small_preempts_the_youngest_and_loses_nothing() -> None:
@@ -354,26 +382,3 @@ def test_forced_tokens_keep_to_the_budget_beside_others() -> None:
     for _ in range(3):
         machine.step()
     assert one.n_remaining == other.n_remaining == 1
-
-
-def test_prompts_and_decoding_take_turns_where_attention_works_in_tiles() -> None:
-    """At 4 ms a token and 0.5 s a turn, 64 tokens of a prompt fit beside a step of 3 that decode, 128 don't."""
-    machine = Machine(4096, 4, token_time=0.004, mixes=False)
-    talkers = [machine.add([i] * 5, 500)[0] for i in range(3)]
-    while not all(seq.n_generated for seq in talkers):
-        machine.step()
-    (long,) = machine.add([4] * 600, 5)
-    kinds = []
-    while not long.n_generated:
-        works = machine.step()
-        kinds.append({work.seq: work.n for work in works})
-    for prompt, decodes in itertools.pairwise(kinds):
-        assert (long in prompt) != (long in decodes)
-    assert all(set(kind) == set(talkers) for kind in kinds if long not in kind)
-    assert [kind[long] for kind in kinds if long in kind] == [64] * 9 + [24]
-
-
-def test_a_prompt_alone_takes_every_turn() -> None:
-    machine = Machine(4096, 4, token_time=0.001, mixes=False)
-    (long,) = machine.add([2] * 500, 5)
-    assert steps_to_the_first_token(machine, long) <= 5

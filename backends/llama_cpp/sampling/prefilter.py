@@ -39,6 +39,7 @@ def highest(logits: Logits, k: int) -> tuple[float, Indices | None]:
     """The k highest and all that equal the k-th, perhaps a few more. None: no saving, or fewer than k are possible.
 
     Cut the row into many more than k parts; the k-th highest of their maxima is no higher than the k-th logit.
+    NumPy's methods and ufuncs, not its functions around them: those take 20 to 60 µs more from cold caches.
     """
     depth = min(64, len(logits) // (8 * k))
     if depth < 2:
