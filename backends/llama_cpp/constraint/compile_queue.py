@@ -31,6 +31,10 @@ class CompileQueue:
         """How many sequences wait."""
         return sum(len(job.generated) for job, _ in self._waiting)
 
+    def prepare(self) -> None:
+        """Do beforehand what the first grammar would have to wait for."""
+        self._grammars.prepare()
+
     def add(self, job: Resume) -> None:
         """One whose request has a grammar."""
         tried = any(job.generated.values())

@@ -34,19 +34,24 @@ class Grammars:
 
     def __init__(self, vocab: int, ends: Sequence[int], seconds: float) -> None:
         """`vocab`: a `llama_vocab`, which must outlive this; `ends`: its end-of-generation tokens; `seconds`: what
-        compiling may take. The tokenizer is made now, in the background: a second of work for a large vocabulary, some
-        of it with Python's lock held."""
+        compiling may take."""
+        self._vocab = vocab
         self._n_vocab = int(C.llama_vocab_n_tokens(vocab))
+        self._ends = list(ends)
         self._threads = deep_threads(2, "grammars")
-        self._tokenizer = self._threads.submit(_tokenizer, vocab, self._n_vocab, list(ends))
         self._trials = Trials(seconds)
         self._compiled: OrderedDict[str, Future[LLMatcher]] = OrderedDict()
+
+    def prepare(self) -> None:
+        """Make the tokenizer, in the background: up to a second of work for a large vocabulary, some of it with
+        Python's lock held. Hence while there is nothing else to do; otherwise the first grammar waits for it."""
+        _ = self._tokenizer
 
     def compile(self, grammar: str, *, tried: bool = False) -> Future[LLMatcher]:
         """The grammar, for `constraint`; a ValueError in the future says what is wrong with it. `tried`: it has been
         compiled before, by an engine that was there before this one."""
         if grammar not in self._compiled:
-            self._compiled[grammar] = self._threads.submit(self._compile, grammar, tried)
+            self._compiled[grammar] = self._threads.submit(self._compile, self._tokenizer, grammar, tried)
             if len(self._compiled) > KEPT:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(grammar)
@@ -62,14 +67,18 @@ class Grammars:
         return Constraint(compiled.deep_copy(), self._n_vocab, self._lock_free)
 
     @cached_property
+    def _tokenizer(self) -> Future[LLTokenizer]:
+        return self._threads.submit(_tokenizer, self._vocab, self._n_vocab, self._ends)
+
+    @cached_property
     def _lock_free(self) -> LockFree:
         return LockFree(self._tokenizer.result())
 
-    def _compile(self, grammar: str, tried: bool) -> LLMatcher:
+    def _compile(self, tokenizer: Future[LLTokenizer], grammar: str, tried: bool) -> LLMatcher:
         try:
             if not tried:
                 self._trials.run(grammar, self._n_vocab)
-            matcher = LLMatcher(self._tokenizer.result(), grammar, log_level=0, limits=LIMITS)
+            matcher = LLMatcher(tokenizer.result(), grammar, log_level=0, limits=LIMITS)
             if matcher.is_error():
                 raise ValueError(matcher.get_error())
         except ValueError as error:
