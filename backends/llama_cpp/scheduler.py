@@ -8,7 +8,7 @@ The policy, in order, each step (2 and 4 for the sequences whose turn it is, whe
    then shares its cells.
 2. Every decoding sequence gets its one token; then, as far as the step ends within its budget, come the tokens that
    grammars forced behind these, and chunks of prefills: the oldest one gets half, the shortest ones the other, so that
-   none waits for a long one's end. On CPUs the two kinds take turns, unless they are few tokens.
+   none waits for a long one's end. On CPUs the two kinds take turns, unless they fill no tile.
 3. Parked prefixes that would slow the step down go to RAM. If its cells aren't there, more are evicted, then the
    youngest sequence is preempted: it goes back to the queue and is computed again from what the prefix cache kept.
 4. Drafts (`speculation/`) get what room is left, in the batch and in the pool, if they pay. Nothing makes way for them.
@@ -222,9 +222,8 @@ class Scheduler:
                 chunks[seq] = n
         prompts = [Work(seq, n) for seq, n in chunks.items() if n]
         together = n_decoding + sum(chunks.values())
-        if self._mixes or together < min(TILE, self._n_batch):
-            return batch + prompts
-        return prompts
+        # Too few for a tile are computed row by row: nobody pays for others' cells, and the weights are read once.
+        return batch + prompts if self._mixes or together < min(TILE, self._n_batch) else prompts
 
     def _decodes(self, running: list[Sequence]) -> list[Work]:
         """The last token of every decoding sequence, with those that had to follow it, as far as they fit the batch,
