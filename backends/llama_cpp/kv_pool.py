@@ -3,7 +3,8 @@
 Live sequences compute in llama.cpp sequence ids below `n_parallel` (slots). A finished one's cells are parked under
 a further id, where the prefix tree finds them; parked cells are *idle* when no live sequence shares them. Idle cells
 cost every step (attention spans to the highest used cell), so they are bounded while anything is computed; beyond the
-bound, or when room is short, the least recently used goes to RAM (`SpillStore`) and comes back by copy.
+bound, or when room is short, the least recently used goes to RAM (`SpillStore`) and comes back by copy. Where copies
+are cheap, those that share little go at once.
 
 Policy only: the cells themselves move through `CellMemory`, so all of this is tested without a model.
 """
