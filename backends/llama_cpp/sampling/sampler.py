@@ -23,7 +23,8 @@ RANDOM_SEED = 0xFFFFFFFF
 
 
 class Sampler:
-    """Chooses the tokens of one sequence. Used by one thread at a time; several may run in parallel.
+    """Chooses the tokens of one sequence. Used by one thread at a time; several may run in parallel, on rows of
+    their own: `sample` changes its row for a moment.
 
     In order: biases and bans, then the samplers of `params.samplers`. Leading penalties and DRY change a few logits
     of the row; then the prefilter drops what can't survive, and the chain runs over the rest.
