@@ -17,9 +17,8 @@ from server.terminal.target import add_target, connected
 from server.terminal.visible import visible
 
 if TYPE_CHECKING:
-    from server.evaluation.answers import Answer
     from server.evaluation.report import Evaluation
-    from server.evaluation.rows import Row
+    from server.evaluation.rows import Answer, Row
 
 SHOWN_ERRORS = 5
 MAX_TOKENS = 512
@@ -83,11 +82,9 @@ def _metric_names(text: str | None) -> list[str]:
     return names
 
 
-def _answers(args: argparse.Namespace, rows: list[Row], predictions: list[str] | None) -> list[Answer]:
+def _answers(args: argparse.Namespace, rows: list[Row], predictions: list[Answer] | None) -> list[Answer]:
     if predictions is not None:
-        from server.evaluation.answers import Answer
-
-        return [Answer(text) for text in predictions]
+        return predictions
     with connected(args, args.MODEL) as connection:
         from server.evaluation.answers import Asking
 

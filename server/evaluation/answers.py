@@ -12,7 +12,7 @@ import httpx2
 
 from server.terminal.client import is_here
 
-from .rows import JSON, Row
+from .rows import JSON, Answer, Row
 
 TRIES = 6
 BUSY = (429, 503)
@@ -20,13 +20,6 @@ BUSY = (429, 503)
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 """Seconds between tries, doubled each time, where the server doesn't say how long."""
 CONNECT_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Answer:
-    text: str = ""
-    error: str | None = None
-    """Why there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)

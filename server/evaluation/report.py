@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .answers import Answer
 from .metrics import Metric, Score
-from .rows import Row
+from .rows import Answer, Row
 
 TITLES = {
     "exact_match": "exact match",

@@ -29,6 +29,13 @@ class Row:
     """At least one; the one that is nearest counts."""
 
 
+@dataclass(frozen=True)
+class Answer:
+    text: str = ""
+    error: str | None = None
+    """Why there is none."""
+
+
 def read_rows(name: str) -> list[Row]:
     """The rows of a file, or of standard input if it is called `-`. Raises BadData."""
     rows = [_row(found, where, place) for place, (found, where) in enumerate(_objects(name), 1)]
@@ -40,14 +47,11 @@ def read_rows(name: str) -> list[Row]:
     return rows
 
 
-def read_predictions(name: str, rows: list[Row]) -> list[str]:
+def read_predictions(name: str, rows: list[Row]) -> list[Answer]:
     """The answers in a file, one for each row: by `id` if they have one, else in the rows' order. Raises BadData."""
-    answers: dict[str, str] = {}
+    answers: dict[str, Answer] = {}
     for place, (found, where) in enumerate(_objects(name), 1):
-        answer = found.get("prediction")
-        if not isinstance(answer, str):
-            raise BadData(f"{where}: prediction must be text")
-        answers[_id(found, where, place)] = answer
+        answers[_id(found, where, place)] = _prediction(found, where)
     missing = [row.id for row in rows if row.id not in answers]
     if missing:
         raise BadData(f"{name} has no prediction for row {missing[0]}, and {len(missing)} of {len(rows)} in all")
@@ -68,6 +72,15 @@ def _row(found: JSON, where: str, place: int) -> Row:
     if not isinstance(references, list) or not references or not all(isinstance(r, str) for r in references):
         raise BadData(f"{where}: reference must be text, or a list of texts")
     return Row(_id(found, where, place), prompt, messages, references)
+
+
+def _prediction(found: JSON, where: str) -> Answer:
+    text, error = found.get("prediction"), found.get("error")
+    if text is None and isinstance(error, str):
+        return Answer(error=error)
+    if not isinstance(text, str):
+        raise BadData(f"{where}: prediction must be text")
+    return Answer(text)
 
 
 def _id(found: JSON, where: str, place: int) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from server.evaluation import answers
-from server.evaluation.answers import Answer, Asking
-from server.evaluation.rows import Row
+from server.evaluation.answers import Asking
+from server.evaluation.rows import Answer, Row
 from tests.server.evaluation.stub_server import JSON, Reply, StubServer, chat, error, stub_server
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from server.evaluation.rows import BadData, Row, read_predictions, read_rows
+from server.evaluation.metrics import metric
+from server.evaluation.report import Evaluation
+from server.evaluation.rows import Answer, BadData, Row, read_predictions, read_rows
 
 
 def written(path: Path, *lines: object) -> str:
@@ -67,11 +69,19 @@ def test_files_that_are_no_data(tmp_path: Path) -> None:
 def test_predictions_by_id_or_in_order(tmp_path: Path) -> None:
     rows = [Row("x", "a", None, ["b"]), Row("2", "a", None, ["b"])]
     name = written(tmp_path / "p", {"id": 2, "prediction": "two"}, {"id": "x", "prediction": "ex"})
-    assert read_predictions(name, rows) == ["ex", "two"]
+    assert read_predictions(name, rows) == [Answer("ex"), Answer("two")]
     rows = [Row("1", "a", None, ["b"]), Row("2", "a", None, ["b"])]
     name = written(tmp_path / "p", {"prediction": "one"}, {"prediction": "two"})
-    assert read_predictions(name, rows) == ["one", "two"]
+    assert read_predictions(name, rows) == [Answer("one"), Answer("two")]
     with pytest.raises(BadData, match="no prediction for row 2, and 1 of 2"):
         read_predictions(written(tmp_path / "p", {"prediction": "one"}), rows)
     with pytest.raises(BadData, match="line 1: prediction must be text"):
-        read_predictions(written(tmp_path / "p", {"error": "503"}), rows)
+        read_predictions(written(tmp_path / "p", {"prediction": None, "error": 503}), rows)
+
+
+def test_predictions_that_an_evaluation_has_written(tmp_path: Path) -> None:
+    """Rows without an answer are among them."""
+    rows = [Row("1", "a", None, ["b"]), Row("2", "a", None, ["b"])]
+    answers = [Answer("b"), Answer(error="503: busy")]
+    (tmp_path / "out").write_text("\n".join(Evaluation(rows, answers, [metric("exact")]).lines()))
+    assert read_predictions(str(tmp_path / "out"), rows) == answers
