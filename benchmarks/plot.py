@@ -39,8 +39,8 @@ def plot(results: Results, path: Path) -> None:
             _draw_row(axes, row, comparison, measure, colors)
         _draw_frame(axes, [f"{comparison.load}: {measure.name}" for comparison, measure in rows], colors)
         axes.set_title(f"Paddock, {results.model}: times better than …")
-        figure.tight_layout()
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        figure.savefig(path, metadata=metadata, bbox_inches="tight")
         plt.close(figure)
 
 
