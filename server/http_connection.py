@@ -1,7 +1,8 @@
 """One client's connection, as uvicorn has it, with the bounds that uvicorn lacks.
 
 Heads must come within a time and a size, what was asked for must be taken, and where there are too many connections the
-one that has been idle for longest makes room.
+one that has been idle for longest makes room. Offers to speak another protocol are ignored, as RFC 9110 has it (7.8):
+uvicorn's parser takes a request that makes one to end with its head, and its body for the next request.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import logging
 from typing import Any
 
+import httptools
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -89,8 +91,14 @@ class Connection(HttpToolsProtocol):
         if self._refused:
             return
         self._bodiless += len(data)
-        super().data_received(data)
-        if self._refused or self.transport.is_closing():
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self._refuse(400, "The request is not HTTP/1.1.")
+            return
+        if self.transport.is_closing():
             return
         if self._bodiless > MAX_HEAD:
             self._refuse(431, f"The request's head is larger than {MAX_HEAD} bytes.")
@@ -113,6 +121,10 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise httptools.HttpParserError("what follows is for somebody else")
+            return  # comes again, without the offer
         self._end_read_timer()
         self._all.idle.pop(self, None)
         super().on_headers_complete()
@@ -125,6 +137,8 @@ class Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._bodiless = 0
         self._end_read_timer()
         super().on_message_complete()
@@ -138,8 +152,26 @@ class Connection(HttpToolsProtocol):
 
     # --- parts ---
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "The request is not HTTP/1.1.")
+    def _parse(self, data: bytes) -> None:
+        """Raises HttpParserError."""
+        rest = memoryview(data)
+        while rest:
+            try:
+                self.parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as offer:
+                (end,) = offer.args
+                head = self._head_without_offer()
+                self.parser = httptools.HttpRequestParser(self)  # the old one may take the connection to be at its end
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+                self.parser.feed_data(head)
+                rest = rest[end:]
+
+    def _head_without_offer(self) -> bytes:
+        """The head that has just been parsed, for the parser to read a body behind it."""
+        request = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        headers = [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([request, *headers, b"", b""])
 
     def _end_read_timer(self) -> None:
         if self._read_timer is not None:
@@ -168,15 +200,21 @@ class Connection(HttpToolsProtocol):
         self.transport.abort()
 
     def _refuse(self, status: int, message: str) -> None:
-        """Answer what isn't a request yet, and close."""
+        """Answer what isn't a request, or not to its end, and close. Whole requests before it are answered first."""
         self._end_read_timer()
-        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
-            self.transport.abort()  # in the middle of another answer
-            return
+        self._refused = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            if not self.cycle.more_body:
+                self.cycle.keep_alive = False  # it is the last
+                return
+            self.cycle.disconnected = True  # the application has nobody to answer any more
+            self.cycle.message_event.set()
+            if self.cycle.response_started or self.pipeline:
+                self.transport.abort()  # in the middle of another answer
+                return
         answer = APIError(message, status=status, code="bad_request").response()
         head = [STATUS_LINE[status], *(b"%s: %s\r\n" % header for header in answer.raw_headers)]
         self.transport.write(b"".join([*head, b"connection: close\r\n\r\n", bytes(answer.body)]))
-        self._refused = True
         if self.transport.can_write_eof():
             self.transport.write_eof()
             self._read_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)

@@ -13,8 +13,9 @@ from starlette.types import ASGIApp
 
 from server.http_connection import Connection, Connections
 
-KEEP_ALIVE_SECONDS = 75
-"""Longer than load balancers keep idle connections (60 s as a rule): so they close them, not we under a request."""
+KEEP_ALIVE_SECONDS = 3620
+"""Longer than load balancers keep idle connections: so they close them, not we under a request. Envoy keeps them for an
+hour, Google's for ten minutes that nobody can change. Those that are too many make room for others."""
 FLUSH_SECONDS = 1.0
 """What clients get to take the end of their answers in."""
 

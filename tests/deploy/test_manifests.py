@@ -16,6 +16,7 @@ from server.access.key_file import read_keys
 from server.app import create_app
 from server.config import SETTINGS, Settings
 from server.config.sources import CONFIG_ENV
+from server.http_server import KEEP_ALIVE_SECONDS
 from tests.server.scripted import scripted_state
 from tests.server.settings import load_settings
 
@@ -75,6 +76,11 @@ def deployments_ports(manifests: tuple[Manifest, ...], selector: Mapping[str, st
         if selector.items() <= d["spec"]["template"]["metadata"]["labels"].items()
     )
     return {port["name"] for c in found["spec"]["containers"] for port in c["ports"]}
+
+
+def test_gateways_close_idle_connections_before_the_server_does() -> None:
+    """Envoy, so Istio, after an hour, unless told otherwise; Google's after ten minutes, always."""
+    assert KEEP_ALIVE_SECONDS >= 3600 + 20
 
 
 @every_overlay

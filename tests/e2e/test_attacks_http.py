@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -43,6 +45,19 @@ def length(body: bytes) -> bytes:
 
 
 CHUNKED = b"Transfer-Encoding: chunked"
+OFFERS: dict[str, bytes] = {
+    "none": b"",
+    "HTTP/2": b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+    "WebSocket": b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+    "TLS": b"Upgrade: TLS/1.0, h2c\r\nConnection: keep-alive\r\nConnection: upgrade\r\n",
+}
+"""Offers to speak something else than HTTP/1.1."""
+
+
+def offering(request: bytes, offer: str) -> bytes:
+    return request.replace(b"\r\n", b"\r\n" + OFFERS[offer], 1)
+
 
 AMBIGUOUS: dict[str, bytes] = {
     "length and chunks": post(length(b"0\r\n\r\n" + HIDDEN), CHUNKED, body=b"0\r\n\r\n" + HIDDEN),
@@ -69,16 +84,41 @@ AMBIGUOUS: dict[str, bytes] = {
 }
 
 
+@pytest.mark.parametrize("offer", ["none", "HTTP/2"])
 @pytest.mark.parametrize("name", AMBIGUOUS)
-def test_ambiguous_lengths_hide_no_request(server: Server, name: str) -> None:
+def test_ambiguous_lengths_hide_no_request(server: Server, name: str, offer: str) -> None:
     """Refused, and the connection closed; or read as one request, whose body isn't read as another one."""
-    answer = raw(server, AMBIGUOUS[name])
+    answer = raw(server, offering(AMBIGUOUS[name], offer))
     told = statuses(answer)
     assert all(status < 500 for status in told), answer
     if len(told) > 1:  # what follows a whole request is the next one
         assert told[0] == 200 and b"Content-Length: %d" % len(BODY) in AMBIGUOUS[name]
     elif told and told[0] != 200:
         assert told[0] == 400 and b"connection: close" in answer.lower()
+
+
+@pytest.mark.parametrize("offer", OFFERS)
+def test_offers_of_another_protocol_are_ignored(server: Server, offer: str) -> None:
+    whole = offering(post(length(BODY)), offer)
+    chunked = offering(post(CHUNKED, body=b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)), offer)
+    hidden = offering(post(length(HIDDEN), body=HIDDEN), offer)
+    last = offering(post(length(BODY), b"Connection: close"), offer)
+    answer = raw(server, whole + whole + chunked + hidden + last, timeout=10, pause=10)
+    assert statuses(answer) == [200, 200, 200, 400, 200], answer
+    assert b"upgrade" not in answer.lower()
+
+
+def test_curl_with_http2(server: Server) -> None:
+    """It offers HTTP/2, and goes on in HTTP/1.1."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    if "HTTP2" not in subprocess.check_output(["curl", "--version"], text=True).split():
+        pytest.skip("this curl knows no HTTP/2")
+    command = ["curl", "--silent", "--verbose", "--http2", "--noproxy", "*", "--data", BODY.decode()]
+    url = f"{server.url}/completions"
+    done = subprocess.run([*command, url, url], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.count("> Upgrade: h2c") == done.stderr.count("< HTTP/1.1 200 OK") == 2
+    assert done.stdout.count('"text_completion"') == 2
 
 
 def test_chunks_with_extensions_and_trailers(server: Server) -> None:
@@ -123,10 +163,8 @@ NO_HTTP: dict[str, bytes] = {
     "TLS": bytes.fromhex("16030100f0010000ec0303") + b"\0" * 200,
     "zeros": b"\0" * 100_000,
     "line ends": b"\r\n" * 50_000,
-    "an upgrade": b"GET /livez HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-    "HTTP/2 by upgrade": b"GET /livez HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n"
-    b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n",
+    "frames of WebSocket": offering(b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n", "WebSocket") + b"\x81\x85" + b"\0" * 9,
+    "HTTP/2 by upgrade": offering(b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n", "HTTP/2") + b"PRI * HTTP/2.0\r\n\r\n",
     "no host": b"GET /livez HTTP/1.1\r\n\r\n",
     "a proxy's form": b"GET http://169.254.169.254/latest/meta-data HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n",
     "an asterisk": b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n",

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.app import create_app
 from server.http_connection import MAX_HEAD, Connection
@@ -18,6 +19,8 @@ from tests.server.routes.test_disconnect import until
 from tests.server.scripted import scripted_state
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n"
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n"
+"""What Java's HttpClient says in every request to an http:// address, and curl with --http2."""
 
 
 class Peer:
@@ -44,10 +47,14 @@ class Peer:
 
 @asynccontextmanager
 async def listening(
-    state: AppState | None = None, *, max_connections: int = 100, write_timeout: float = 60.0
+    state: AppState | None = None,
+    *,
+    app: ASGIApp | None = None,
+    max_connections: int = 100,
+    write_timeout: float = 60.0,
 ) -> AsyncIterator[tuple[HTTPServer, Callable[[], Any]]]:
     """The server, and what connects to it."""
-    app = create_app(state or scripted_state()[0])
+    app = app or create_app(state or scripted_state()[0])
     server = HTTPServer(app, max_connections=max_connections, write_timeout=write_timeout)
     server.config.port = 0
     serving = asyncio.create_task(server.serve())
@@ -163,6 +170,126 @@ async def test_trailers_are_no_headers() -> None:
             assert (await peer.answer())[1]["x-request-id"].startswith("req_")
 
 
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Tells what it was asked."""
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    answer = json.dumps([scope["method"], scope["path"], scope["http_version"], body.decode()]).encode()
+    head = [(b"content-length", b"%d" % len(answer))]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+    await send({"type": "http.response.body", "body": answer})
+
+
+async def told(peer: Peer) -> Any:
+    """What `echo` says next."""
+    status, _, body = await peer.answer()
+    assert status == 200
+    return json.loads(body)
+
+
+def offering(rest: bytes, offer: bytes = OFFER, version: bytes = b"1.1") -> bytes:
+    return b"POST /a%20b?c HTTP/" + version + b"\r\nHost: test\r\n" + offer + b"X-Empty:\r\n" + rest
+
+
+FRAMED = {
+    b"Content-Length: 5\r\n\r\nhello": "hello",
+    b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;a=b\r\nllo\r\n0\r\nUpgrade: h2c\r\n\r\n": "hello",
+    b"\r\n": "",
+    b"Content-Length: %d\r\n\r\n%s" % (len(LIVEZ), LIVEZ): LIVEZ.decode(),
+}
+"""Bodies, and how they are written."""
+
+
+@pytest.mark.parametrize("rest", FRAMED)
+async def test_offers_of_another_protocol_take_nothing_from_a_body(rest: bytes) -> None:
+    """Wherever its packets begin and end, and all on one connection."""
+    request = offering(rest)
+    expected = ["POST", "/a b", "1.1", FRAMED[rest]]
+    async with listening(app=echo) as (server, connect):
+        peer = await connect()
+        await until(lambda: connections(server) == 1)
+        (connection,) = server.server_state.connections
+        assert isinstance(connection, Connection)
+        cuts = [(at,) for at in range(1, len(request) + 1)] + [tuple(range(len(request)))]
+        for cut in cuts:
+            for start, end in zip((0, *cut), (*cut, len(request)), strict=True):
+                connection.data_received(request[start:end])
+            assert await told(peer) == expected
+        assert connections(server) == 1
+
+
+async def test_requests_behind_an_offer_are_answered_in_order() -> None:
+    requests = [offering(rest) for rest in FRAMED] * 100
+    async with listening(app=echo) as (_, connect):
+        peer = await connect()
+        peer.send(b"".join(request + LIVEZ for request in requests))
+        for body in [*FRAMED.values()] * 100:
+            assert (await told(peer))[3] == body
+            assert await told(peer) == ["GET", "/livez", "1.1", ""]
+
+
+async def test_a_body_that_waits_to_be_asked_for_behind_an_offer() -> None:
+    async with listening(app=echo) as (_, connect):
+        peer = await connect()
+        for _ in range(2):
+            peer.send(offering(b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n"))
+            assert await asyncio.wait_for(peer.reader.readuntil(b"\r\n\r\n"), 10) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            peer.send(b"hello")
+            assert (await told(peer))[3] == "hello"
+
+
+@pytest.mark.parametrize(
+    ("offer", "version"),
+    [
+        (b"Connection: close, Upgrade\r\nUpgrade: h2c\r\n", b"1.1"),
+        (b"Connection: Upgrade\r\nUpgrade: h2c\r\n", b"1.0"),
+        (b"Upgrade: websocket, h2c\r\nuPGRADE:TLS/1.0\r\nConnection: close\r\nConnection: upgrade\r\n", b"1.1"),
+    ],
+)
+async def test_connections_end_as_they_would_without_an_offer(offer: bytes, version: bytes) -> None:
+    async with listening(app=echo) as (_, connect):
+        peer = await connect()
+        peer.send(offering(b"Content-Length: 5\r\n\r\nhe", offer, version))
+        await asyncio.sleep(0.01)
+        peer.send(b"llo")
+        assert await told(peer) == ["POST", "/a b", version.decode(), "hello"]
+        assert await peer.ended() == b""
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\nx\r\n\r\n",
+        b"X: a\x00b\r\n\r\n",
+    ],
+)
+async def test_an_offer_excuses_nothing(rest: bytes) -> None:
+    async with listening(app=echo) as (_, connect):
+        peer = await connect()
+        peer.send(offering(rest) + LIVEZ)
+        assert (await peer.answer())[0] == 400
+        assert await peer.ended() == b""
+
+
+@pytest.mark.parametrize("target", [b"test:80", b"http://test/livez", b"/livez"])
+async def test_tunnels_are_refused(target: bytes) -> None:
+    """What comes through one is nobody's request."""
+    async with listening(app=echo) as (_, connect):
+        peer = await connect()
+        peer.send(b"CONNECT " + target + b" HTTP/1.1\r\nHost: test\r\n" + OFFER + b"\r\n")
+        status, headers, _ = await peer.answer()
+        assert (status, headers["connection"]) == (400, "close")
+        peer.send(LIVEZ)
+        assert await peer.ended() == b""
+
+
 async def test_what_is_not_http_gets_an_error_of_ours() -> None:
     async with listening() as (_, connect):
         peer = await connect()
@@ -184,6 +311,42 @@ async def test_what_was_refused_is_refused_once(monkeypatch: pytest.MonkeyPatch)
         assert (await peer.answer())[0] == 400
         assert await peer.ended() == b""
         await until(lambda: connections(server) == 0)
+
+
+async def test_what_was_asked_before_noise_is_answered(caplog: pytest.LogCaptureFixture) -> None:
+    async with listening() as (_, connect):
+        for noise in (b"\x00\r\n\r\n", b"x" * (2 * MAX_HEAD)):
+            peer = await connect()
+            peer.send(LIVEZ * 3 + noise)
+            answers = [await peer.answer() for _ in range(3)]
+            assert [status for status, _, _ in answers] == [200] * 3
+            assert "connection" not in answers[1][1] and answers[2][1]["connection"] == "close"
+            assert await peer.ended() == b""
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_noise_behind_a_request_does_not_cut_its_stream() -> None:
+    state, backend = scripted_state()
+    backend.delay = 0.1
+    async with listening(state) as (_, connect):
+        peer = await connect()
+        peer.send(post("stream", True))
+        await until(lambda: bool(backend.requests))
+        peer.send(b"\x00\r\n\r\n")
+        assert b"[DONE]" in await peer.ended()
+
+
+@pytest.mark.parametrize("before", [b"", LIVEZ])
+async def test_a_request_whose_body_is_broken_is_answered_once(caplog: pytest.LogCaptureFixture, before: bytes) -> None:
+    async with listening() as (server, connect):
+        peer = await connect()
+        peer.send(before + LIVEZ.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"))
+        if not before:
+            assert (await peer.answer())[0] == 400
+        assert await peer.ended() == b""
+        peer.writer.close()
+        await until(lambda: connections(server) == 0)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_a_head_that_was_refused_is_not_waited_for() -> None:
