@@ -85,12 +85,15 @@ class LlamaCppBackend:
         self._supervisor: asyncio.Task[None] | None = None
         self._backoff = Backoff()
         self._failed_loads = 0
-        self.ready = False
-        """Whether there is an engine."""
+        self._has_engine = False
         self._unavailable: str | None = None
-        """Why there won't be one soon."""
+        """Why there won't be an engine soon."""
         self._known = asyncio.Event()
-        """Set if either is so."""
+        """Set if there is one, or won't be."""
+
+    @property
+    def ready(self) -> bool:
+        return self._has_engine and self.tokenizer.ready
 
     @property
     def engine_pid(self) -> int:
@@ -134,14 +137,16 @@ class LlamaCppBackend:
         """End the processes. What still runs fails."""
         if self._supervisor is None:
             return
-        is_up = self.ready
+        had_engine = self._has_engine
         self._give_up("the server is being stopped")
         self._supervisor.cancel()
         await asyncio.gather(self._supervisor, return_exceptions=True)
-        if is_up:
+        if had_engine:
             self._engine.send(Shutdown())
-        await self.tokenizer.stop()
-        await self._engine.end()
+        try:
+            await self.tokenizer.stop()
+        finally:
+            await self._engine.end()
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[GenerationEvent, None]:
         if len(request.prompt) + request.max_tokens > self.model.n_ctx:
@@ -187,7 +192,7 @@ class LlamaCppBackend:
         self._adapters.retire(adapter)
 
     def _tell(self, message: Cancel | LoadAdapter | UnloadAdapter) -> None:
-        if self.ready:  # else the next engine won't know of what it is about
+        if self._has_engine:  # else the next engine won't know of what it is about
             self._engine.send(message)
 
     # --- events ---
@@ -251,7 +256,7 @@ class LlamaCppBackend:
 
     def _down(self, reason: str) -> None:
         """The engine has ended, without being told to."""
-        self.ready = False
+        self._has_engine = False
         self._known.clear()
         self._adapters.engine_ended()
         culprit = self._dispatch.crashed()
@@ -268,7 +273,7 @@ class LlamaCppBackend:
         self._backoff.up()
         self._failed_loads = 0
         self._unavailable = None
-        self.ready = True
+        self._has_engine = True
         self._known.set()
         if self.stats.restarts:
             log.info("the engine is running again")
@@ -285,7 +290,7 @@ class LlamaCppBackend:
 
     def _give_up(self, reason: str) -> None:
         """Fail what is in flight."""
-        self.ready = False
+        self._has_engine = False
         self._unavailable = reason
         self._known.set()
         self._adapters.engine_ended()
@@ -298,7 +303,7 @@ class LlamaCppBackend:
             with suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
                     await self._known.wait()
-        if not self.ready:
+        if not self._has_engine:
             raise EngineUnavailable(self._unavailable or "the engine is being started again")
 
 

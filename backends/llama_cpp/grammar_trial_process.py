@@ -11,25 +11,15 @@ from functools import cache
 from typing import ClassVar
 
 import msgspec
-from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
+from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
 from .channel import Channel
-
-MOST_MEMORY = 1 << 30
-STACK = 64 << 20
-"""Bytes. llguidance recurses by the depth of a grammar: 8 MiB are used up by rules 1,200 deep, and with that the
-process; macOS gives threads half of one. Only what is used is taken from memory."""
-GRACE_SECONDS = 1.0
-"""After a trial's time the process ends by itself, as nobody else may be there to end it."""
-
+from .grammar_limits import LIMITS, MOST_MEMORY, STACK
 
 N_BEGUN = 16
 """Bytes that a grammar begins with which are tried too."""
 _NAMED = b"\xff"
 """What tokens begin with that can only be named."""
-
-LIMITS = LLParserLimits(step_lexer_fuel=50_000, max_lexer_states=50_000, verbose_errors=False)
-"""What a grammar may cost from token to token."""
 
 
 class Trial(msgspec.Struct, frozen=True, tag="trial"):
@@ -37,7 +27,7 @@ class Trial(msgspec.Struct, frozen=True, tag="trial"):
     n_vocab: int
     """Grammars may name tokens by their number."""
     seconds: float
-    """How long it may take."""
+    """The processor's, not the clock's: how long a trial takes doesn't depend on who else has work to do."""
 
 
 class Verdict(msgspec.Struct, frozen=True, tag="verdict"):
@@ -61,11 +51,12 @@ def main() -> None:
 def _serve(channel: Channel[Trial]) -> None:
     with suppress(ConnectionError):
         while (trial := channel.receive()) is not None:
-            signal.setitimer(signal.ITIMER_REAL, trial.seconds + GRACE_SECONDS)
-            matcher = LLMatcher(_tokenizer(trial.n_vocab), trial.grammar, log_level=0, limits=LIMITS)
+            tokenizer = _tokenizer(trial.n_vocab)
+            signal.setitimer(signal.ITIMER_PROF, trial.seconds)  # its signal ends the process
+            matcher = LLMatcher(tokenizer, trial.grammar, log_level=0, limits=LIMITS)
             if not matcher.is_error():
                 _begin(matcher)
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             channel.send(Verdict(matcher.get_error() or None))
 
 

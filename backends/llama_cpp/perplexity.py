@@ -25,8 +25,7 @@ from .context import Context, Span
 from .job import JobFailed, Report, run_job
 from .model import Model, check_gguf
 from .threads import default_threads
-from .tokenizer_process import STACK_LEAST, STACK_PER_BYTE
-from .vocab import Vocabulary
+from .vocab import Vocabulary, stack_for
 
 MODULE = "backends.llama_cpp.perplexity_process"
 MOST_LOGITS = 256 << 20
@@ -199,8 +198,7 @@ def _base_reader(order: PerplexityOrder, reader: _Reader, tokens: list[int]) -> 
 def _tokens(path: str, text: bytes) -> list[int]:
     vocabulary = Vocabulary(path)
     found: list[list[int]] = []
-    # A stack that fits the text: see tokenizer_process.py.
-    previous = threading.stack_size(STACK_LEAST + len(text) * STACK_PER_BYTE)
+    previous = threading.stack_size(stack_for(len(text)))
     try:
         thread = threading.Thread(
             target=lambda: found.append(vocabulary.tokenize(text, add_special=True, parse_special=False))

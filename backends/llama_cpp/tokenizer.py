@@ -11,9 +11,9 @@ import logging
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 
 import msgspec
 
@@ -25,6 +25,8 @@ from .tokenizer_messages import Encode, Encoded, EncodeFailed, Forget, Ready, To
 CRASHES_ALLOWED = 1
 RESTART_DELAYS = (0.0, 0.2, 1.0, 5.0, 30.0)
 """Seconds before each start in a row without an answer in between; the last one repeats."""
+PATIENCE = 10.0
+"""Seconds that new texts wait for a process that is being started again. Mostly that takes less than one."""
 STOP_TIMEOUT = 5.0
 TIME_LIMIT = 60.0
 """Seconds. Millions of characters take a few; the square of them, on some vocabularies, would take hours."""
@@ -116,7 +118,10 @@ class TokenizerClient:
         self._last_id = 0
         self._starts = 0
         self._supervisor: asyncio.Task[None] | None = None
-        self._stopped = False
+        self._died: float | None = None
+        """When, if another process hasn't taken over yet."""
+        self._unavailable: str | None = None
+        """Why there won't be one soon."""
 
     @classmethod
     async def start(cls, path: str, *, verbose: bool = False, time_limit: float = TIME_LIMIT) -> TokenizerClient:
@@ -141,11 +146,18 @@ class TokenizerClient:
         self.info = await self._greeting()
         self._jobs.up = True
         self._supervisor = asyncio.create_task(self._supervise())
+        self._supervisor.add_done_callback(self._unsupervised)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a text sent now would become tokens: at once, or as soon as a process that has died is replaced,
+        unless that fails or takes long."""
+        return self._unavailable is None and (self._died is None or time.monotonic() - self._died < PATIENCE)
 
     async def encode(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """The tokens of `text`; a lone surrogate in it counts as U+FFFD. Raises BackendError."""
-        if self._stopped:
-            raise EngineUnavailable("the tokenizer has been stopped")
+        if not self.ready:
+            raise EngineUnavailable(self._unavailable or "the tokenizer is being started again")
         self._last_id += 1
         job = _Job(Encode(self._last_id, _utf8(text), add_special, parse_special))
         self._jobs.add(job)
@@ -157,13 +169,11 @@ class TokenizerClient:
 
     async def stop(self) -> None:
         """End the process; texts still in it fail."""
-        self._stopped = True
         if self._supervisor is not None:
             self._supervisor.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._supervisor
+            await asyncio.gather(self._supervisor, return_exceptions=True)
+        self._give_up("the tokenizer has been stopped")
         await self._reap()
-        self._jobs.fail_all("the tokenizer has been stopped")
 
     @property
     def pid(self) -> int:
@@ -187,8 +197,11 @@ class TokenizerClient:
             if isinstance(message, LoadFailed):
                 raise ModelLoadError(message.message)
             raise ModelLoadError(f"cannot load the vocabulary of {self._path}: the tokenizer process died")
-        except BaseException:
+        except BaseException as error:
             await self._reap()
+            if isinstance(error, msgspec.DecodeError):
+                reason = f"cannot load the vocabulary of {self._path}: the tokenizer process is of another version"
+                raise ModelLoadError(reason) from error
             raise
 
     async def _reap(self) -> int:
@@ -200,15 +213,27 @@ class TokenizerClient:
             self._process.kill()
             return await asyncio.to_thread(self._process.wait)
 
+    def _unsupervised(self, supervisor: asyncio.Task[None]) -> None:
+        """It never ends by itself, unless there is a mistake in it: then nobody is to wait for ever."""
+        if not supervisor.cancelled():
+            log.critical("the tokenizer is no longer supervised", exc_info=supervisor.exception())
+            self._give_up("the tokenizer is no longer supervised: restart the server")
+
     async def _supervise(self) -> None:
         while True:
             await self._channel.each(self._take)
+            self._died = time.monotonic()
             self._jobs.crashed()
             log.warning("the tokenizer process died (status %d)", await self._reap())
             while not await self._restart():
-                self._jobs.fail_all("the tokenizer cannot be restarted")
+                self._give_up("the tokenizer has died and cannot be started again for now")
+            self._died = self._unavailable = None
             self._jobs.up = True
             self._jobs.advance()
+
+    def _give_up(self, reason: str) -> None:
+        self._unavailable = reason
+        self._jobs.fail_all(reason)
 
     def _take(self, message: TokenizerEvent) -> None:
         self._starts = 0
@@ -223,8 +248,8 @@ class TokenizerClient:
         try:
             self.launch()
             info = await self._greeting()
-        except ModelLoadError as error:
-            log.error("%s", error)
+        except (ModelLoadError, OSError) as error:
+            log.error("the tokenizer cannot be started again: %s", error)
             return False
         if info != self.info:
             log.error("%s has another vocabulary than when it was loaded", self._path)

@@ -24,12 +24,10 @@ from backends.base import InvalidRequest, LoadFailed, ModelLoadError
 
 from .channel import Channel
 from .tokenizer_messages import Encode, Encoded, EncodeFailed, Forget, Ready, TokenizerCommand
-from .vocab import Vocabulary
+from .vocab import Vocabulary, stack_for
 
 LANES = (32 << 10, 1 << 20, sys.maxsize)
 """Each lane's longest text, in bytes."""
-STACK_PER_BYTE = 1024
-STACK_LEAST = 8 << 20
 TOOK_TOO_LONG = 3
 """The exit status after a text that exceeded the time limit."""
 
@@ -50,7 +48,7 @@ class Worker:
     def run(self) -> None:
         for lane, longest in zip(self._lanes, LANES, strict=True):
             own_stack = longest > LANES[0]
-            _thread(self._serve, lane, own_stack, stack=STACK_LEAST + LANES[0] * STACK_PER_BYTE)
+            _thread(self._serve, lane, own_stack, stack=stack_for(LANES[0]))
         while (command := self._next()) is not None:
             if isinstance(command, Forget):
                 if self._waiting.pop(command.id, None) is not None:
@@ -84,7 +82,7 @@ class Worker:
                 self._encode(job)
                 continue
             try:
-                _thread(self._encode, job, stack=STACK_LEAST + len(job.text) * STACK_PER_BYTE).join()
+                _thread(self._encode, job, stack=stack_for(len(job.text))).join()
             except (RuntimeError, ValueError, MemoryError):
                 self._channel.send(EncodeFailed(job.id, "the text is too long to be tokenized on this machine"))
 

@@ -11,12 +11,15 @@ from backends.base import InvalidRequest, ModelLoadError, TokenizerInfo
 
 from . import library
 
+STACK_LEAST = 8 << 20
+STACK_PER_BYTE = 1024
 MARKUP = C.LLAMA_TOKEN_ATTR_CONTROL | C.LLAMA_TOKEN_ATTR_UNKNOWN
 """Tokens that llama.cpp renders as nothing unless told to show special ones."""
 
 
 class Vocabulary:
-    """llama.cpp's `llama_vocab`. Raises ModelLoadError. `tokenize` may be called from several threads at once."""
+    """llama.cpp's `llama_vocab`. `tokenize` may be called from several threads at once. Raises ModelLoadError, also if
+    a model has no vocabulary: llama.cpp aborts when it is asked for such a token's text."""
 
     def __init__(self, path: str, *, verbose: bool = False) -> None:
         library.start(verbose=verbose)
@@ -28,13 +31,14 @@ class Vocabulary:
         if not self._model:
             raise ModelLoadError(f"cannot load the vocabulary of {path}: {library.last_error() or 'no reason given'}")
         self._vocab = C.llama_model_get_vocab(self._model)
+        if C.llama_vocab_type(self._vocab) == C.LLAMA_VOCAB_TYPE_NONE:
+            raise ModelLoadError(f"cannot load {path}: it has no vocabulary, so it can neither read nor write text")
         self._bos = C.llama_vocab_bos(self._vocab) if C.llama_vocab_get_add_bos(self._vocab) else None
-        self._spells = C.llama_vocab_type(self._vocab) != C.LLAMA_VOCAB_TYPE_NONE
 
     def info(self) -> TokenizerInfo:
         """Everything about the tokens; a few tenths of a second for a large vocabulary."""
         vocab = self._vocab
-        ids = range(C.llama_vocab_n_tokens(vocab)) if self._spells else range(0)
+        ids = range(C.llama_vocab_n_tokens(vocab))
         return TokenizerInfo(
             pieces=pieces(vocab, ids),
             control_tokens=frozenset(t for t in ids if C.llama_vocab_get_attr(vocab, t) & MARKUP),
@@ -54,9 +58,7 @@ class Vocabulary:
 
     def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
         """Tokens of UTF-8 `text`. Runs without the GIL, and recurses by the length of the longest run of alike
-        characters: on a thread with a small stack it can crash the process. Raises InvalidRequest."""
-        if not self._spells:
-            raise InvalidRequest("this model has no vocabulary: send the prompt as token ids")
+        characters: on a thread with less than `stack_for` it can crash the process. Raises InvalidRequest."""
         room = len(text) + 8
         tokens = (C.llama_token * room)()
         count = C.llama_tokenize(self._vocab, text, len(text), tokens, room, add_special, parse_special)
@@ -69,6 +71,11 @@ class Vocabulary:
         if add_special and self._bos is not None and found[:2] == [self._bos, self._bos]:
             del found[0]  # the text brought its own; llama.cpp warns of the second and keeps it
         return found
+
+
+def stack_for(n_bytes: int) -> int:
+    """Bytes of stack that a thread needs to tokenize any text of so many bytes (measured: docs/tokenizer.md)."""
+    return STACK_LEAST + n_bytes * STACK_PER_BYTE
 
 
 def pieces(vocab: int, ids: Iterable[int]) -> list[bytes]:

@@ -46,7 +46,7 @@ class LimitSettings:
     grammar_timeout: Annotated[
         float,
         Meta(gt=0, le=60),
-        flag("--grammar-timeout", GROUP, "what compiling its schema or grammar may take", metavar="SECONDS"),
+        flag("--grammar-timeout", GROUP, "a processor's, to compile its schema or grammar", metavar="SECONDS"),
     ] = 4.0
 
     def limits(self) -> Limits:

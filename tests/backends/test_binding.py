@@ -20,6 +20,17 @@ def test_the_tokenizer_process_does_without_the_high_level_api_and_asyncio() -> 
     assert printed(f"import sys, backends.llama_cpp.tokenizer_process; print({heavy} & set(sys.modules))") == "set()"
 
 
+def test_the_process_in_which_grammars_are_tried_does_without_llama_cpp() -> None:
+    heavy = "{'llama_cpp.llama_cpp', 'numpy', 'asyncio'}"
+    module = "backends.llama_cpp.grammar_trial_process"
+    assert printed(f"import sys, {module}; print({heavy} & set(sys.modules))") == "set()"
+
+
+def test_what_is_to_be_drafted_is_decided_without_llama_cpp() -> None:
+    heavy = "{'llama_cpp.llama_cpp', 'backends.llama_cpp.sampling'}"
+    assert printed(f"import sys, backends.llama_cpp.speculation; print({heavy} & set(sys.modules))") == "set()"
+
+
 def test_the_high_level_api_is_there_for_whoever_asks() -> None:
     program = "import backends.llama_cpp.vocab, llama_cpp, llama_cpp.llama_cpp as C; print(llama_cpp.Llama.__name__, "
     assert printed(program + "llama_cpp.llama_n_ctx is C.llama_n_ctx, hasattr(llama_cpp, 'nonsense'))") == (

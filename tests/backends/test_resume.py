@@ -23,7 +23,7 @@ from backends.base import (
     SamplingParams,
     TokenChunk,
 )
-from backends.llama_cpp import backoff, client, engine_handle
+from backends.llama_cpp import backoff, client, engine_handle, tokenizer
 from backends.llama_cpp.client import LlamaCppBackend
 from tests.models.families import write_model
 
@@ -338,3 +338,28 @@ async def test_tokenizing_and_its_death_leave_streams_alone(gguf) -> None:
         os.kill(backend.tokenizer.pid, signal.SIGKILL)
         assert await backend.tokenizer.encode("the time", add_special=False, parse_special=False)
         assert (await stream).tokens == reference.tokens
+
+
+async def test_a_tokenizer_that_cannot_be_started_again(gguf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its restart fails nobody, as long as it succeeds. Without it, what needs no tokenizer goes on."""
+    monkeypatch.setattr(tokenizer, "RESTART_DELAYS", (0.0, 0.05))
+    path = tmp_path / "model.gguf"
+    shutil.copy(gguf("llama"), path)
+    async with engine(path) as backend:
+
+        async def encode() -> list[int]:
+            return await backend.tokenizer.encode("the time", add_special=False, parse_special=False)
+
+        tokens = await encode()
+        os.kill(backend.tokenizer.pid, signal.SIGKILL)
+        again = asyncio.create_task(encode())
+        await until(lambda: again.done() or not backend.ready)
+        assert backend.ready and again.result() == tokens
+        with gone(path):
+            os.kill(backend.tokenizer.pid, signal.SIGKILL)
+            await until(lambda: not backend.ready)
+            with pytest.raises(EngineUnavailable, match="tokenizer"):
+                await encode()
+            assert len((await run(backend, request(prompt(1), 5))).tokens[0]) == 5
+        await until(lambda: backend.ready)
+        assert await encode() == tokens

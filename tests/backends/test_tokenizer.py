@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
-from collections.abc import AsyncIterator
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,10 +16,13 @@ import msgspec
 import pytest
 
 from backends.base import BackendError, EngineUnavailable, ModelLoadError
+from backends.llama_cpp import tokenizer
 from backends.llama_cpp.tokenizer import TokenizerClient, _Job, _Jobs
 from backends.llama_cpp.tokenizer_messages import Encode, Forget
 from tests.models.vocab import BOS, EOS, IM_END
-from tests.models.vocab_only import write_bpe, write_spm
+from tests.models.vocab_only import write_bpe, write_none, write_spm
+
+from .engine_runs import until
 
 PRE_TOKENIZERS = (
     "bloom",
@@ -213,6 +219,76 @@ async def test_a_file_that_is_no_gguf_is_told_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadError) as raised:
         await TokenizerClient.start(str(path))
     assert "\n" not in str(raised.value)
+
+
+async def test_a_model_without_a_vocabulary_is_told_in_a_line(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match="it has no vocabulary, so it can neither read nor write text"):
+        await TokenizerClient.start(str(write_none(tmp_path / "none.gguf")))
+
+
+def no_room(fd: int) -> subprocess.Popen[bytes]:
+    raise BlockingIOError(errno.EAGAIN, "no room for another process")
+
+
+def of_another_version(fd: int) -> subprocess.Popen[bytes]:
+    """A process that begins with a message that nobody knows."""
+    program = "import socket, sys; socket.socket(fileno=int(sys.argv[1])).sendall(bytes([1, 0, 0, 0, 0xC0]))"
+    return subprocess.Popen([sys.executable, "-c", program, str(fd)], pass_fds=[fd])
+
+
+@pytest.mark.parametrize("popen", [no_room, of_another_version])
+async def test_a_process_that_cannot_be_started_again(
+    popen: Callable[[int], subprocess.Popen[bytes]], slow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts fail at once, and are taken again when it can."""
+    monkeypatch.setattr(tokenizer, "RESTART_DELAYS", (0.0, 0.05))
+    async with running(slow) as client:
+        tokens = await encode(client, "hello")
+        waiting = asyncio.create_task(encode(client, "a" * 2_000_000))
+        await asyncio.sleep(0.05)
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(client, "_popen", popen)
+            os.kill(client.pid, signal.SIGKILL)
+            for text in (waiting, encode(client, "hello")):
+                with pytest.raises(EngineUnavailable, match="cannot be started again"):
+                    await asyncio.wait_for(text, 10)
+            assert not client.ready
+        await until(lambda: client.ready)
+        assert await encode(client, "hello") == tokens
+
+
+async def test_a_process_of_another_version_is_told_in_a_line(bpe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TokenizerClient, "_popen", lambda _client, fd: of_another_version(fd))
+    with pytest.raises(ModelLoadError, match="another version"):
+        await TokenizerClient.start(str(bpe))
+
+
+async def test_nobody_waits_long_for_a_process_to_be_started_again(bpe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(bpe) as client:
+        monkeypatch.setattr(tokenizer, "PATIENCE", 0.0)
+        os.kill(client.pid, signal.SIGKILL)
+        await until(lambda: not client.ready)
+        with pytest.raises(EngineUnavailable, match="being started again"):
+            await encode(client, "hello")
+        await until(lambda: client.ready)
+        assert len(await encode(client, "hello")) > 0
+
+
+async def test_without_its_supervisor_nobody_waits_for_ever(
+    slow: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def mistaken() -> None:
+        raise ZeroDivisionError
+
+    async with running(slow) as client:
+        waiting = asyncio.create_task(encode(client, "a" * 2_000_000))
+        await asyncio.sleep(0.05)
+        monkeypatch.setattr(client._jobs, "crashed", mistaken)
+        os.kill(client.pid, signal.SIGKILL)
+        for text in (waiting, encode(client, "hello")):
+            with pytest.raises(EngineUnavailable, match="restart the server"):
+                await asyncio.wait_for(text, 10)
+        assert not client.ready and "no longer supervised" in caplog.text
 
 
 class Wire:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from backends.llama_cpp.grammar_trial_process import STACK
+from backends.llama_cpp.grammar_limits import STACK
 
 
 def deep_threads(n: int, name: str) -> ThreadPoolExecutor:

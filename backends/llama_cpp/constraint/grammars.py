@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -13,16 +14,19 @@ from typing import Any
 import llama_cpp.llama_cpp as C
 from llguidance import LLMatcher, LLTokenizer
 
-from backends.llama_cpp.grammar_trial_process import LIMITS
+from backends.llama_cpp.grammar_limits import LIMITS
 from backends.llama_cpp.vocab import pieces
 
 from .constraint import Constraint
 from .deep_threads import deep_threads
 from .lock_free import LockFree
-from .trial import Trials
+from .trial import NotCompiled, Trials
 
 KEPT = 64
 """Grammars, the last used."""
+REFUSED_FOR = 60.0
+"""Seconds that a grammar counts as one that can't be compiled, if that may be otherwise another time: so long, those
+who ask for it again and again keep nobody else from compiling theirs."""
 MAX_REASON = 300
 """Characters of llguidance's error, which may quote all of the grammar."""
 _PLACE = re.compile(r"^at \d+\(\d+\): (failed to compile JSON schema: )?")
@@ -50,7 +54,7 @@ class Grammars:
     def compile(self, grammar: str, *, tried: bool = False) -> Future[LLMatcher]:
         """The grammar, for `constraint`; a ValueError in the future says what is wrong with it. `tried`: it has been
         compiled before, by an engine that was there before this one."""
-        if grammar not in self._compiled:
+        if (known := self._compiled.get(grammar)) is None or _outdated(known):
             self._compiled[grammar] = self._threads.submit(self._compile, self._tokenizer, grammar, tried)
             if len(self._compiled) > KEPT:
                 self._compiled.popitem(last=False)
@@ -81,10 +85,30 @@ class Grammars:
             matcher = LLMatcher(tokenizer.result(), grammar, log_level=0, limits=LIMITS)
             if matcher.is_error():
                 raise ValueError(matcher.get_error())
+        except NotCompiled as error:
+            raise _Refused(_reason(error)) from None
         except ValueError as error:
-            reason = _PLACE.sub("", str(error).partition("\n")[0])[:MAX_REASON]
-            raise ValueError(f"the output's grammar can't be used: {reason}") from None
+            raise ValueError(_reason(error)) from None
         return matcher
+
+
+class _Refused(ValueError):
+    """For now."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.until = time.monotonic() + REFUSED_FOR
+
+
+def _outdated(known: Future[LLMatcher]) -> bool:
+    """Whether it was refused for a time that is over."""
+    error = known.exception() if known.done() else None
+    return isinstance(error, _Refused) and time.monotonic() >= error.until
+
+
+def _reason(error: ValueError) -> str:
+    """Fit for a client."""
+    return "the output's grammar can't be used: " + _PLACE.sub("", str(error).partition("\n")[0])[:MAX_REASON]
 
 
 def _tokenizer(vocab: int, n_vocab: int, ends: list[int]) -> LLTokenizer:

@@ -10,7 +10,7 @@ import os
 
 from llguidance import LLExecutor, LLMatcher, LLTokenizer
 
-from backends.llama_cpp.grammar_trial_process import STACK
+from backends.llama_cpp.grammar_limits import STACK
 
 _THREADS = 2
 

@@ -1,6 +1,7 @@
 """Speculative decoding: tokens that probably come next, computed along with those that have come.
 
-Policy only, but for `draft_model`: tokens, measured times and frequencies, neither llama.cpp nor samplers.
+Policy: tokens, measured times and frequencies, neither llama.cpp nor samplers. Only `draft_loading` calls llama.h, and
+`draft_model` computes with what that has loaded; neither is imported here.
 `docs/speculative.md` says what it does and when it pays.
 """
 

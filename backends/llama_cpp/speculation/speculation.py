@@ -8,7 +8,7 @@ have had without drafts: the text's distribution, and with a seed the text itsel
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Protocol
@@ -162,7 +162,7 @@ class Speculation:
             lengths = self._probes.lengths(odds, cost)
         drafts = {}
         for (seq, follower), n in zip(offers, lengths, strict=True):
-            if n and (draft := tuple(takewhile(lambda token: token not in self._ends, follower.guess(n)))):
+            if n and (draft := self._up_to_end(follower.guess(n))):
                 drafts[seq] = draft
         return drafts
 
@@ -190,10 +190,13 @@ class Speculation:
         wanted = {seq: n for seq, n in wanted.items() if model.ready(seq)}
         if not wanted:
             return {}
-        found = model.draft(list(wanted), list(wanted.values()))
-        drafts = {seq: tuple(draft) for seq, draft in zip(wanted, found, strict=True) if draft}
+        found = [self._up_to_end(draft) for draft in model.draft(list(wanted), list(wanted.values()))]
+        drafts = {seq: draft for seq, draft in zip(wanted, found, strict=True) if len(draft) >= shortest}
         self._by_model.update(drafts)
         return drafts
+
+    def _up_to_end(self, draft: Iterable[int]) -> tuple[int, ...]:
+        return tuple(takewhile(lambda token: token not in self._ends, draft))
 
 
 def _most(seq: Sequence) -> int:

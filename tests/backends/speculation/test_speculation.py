@@ -172,6 +172,20 @@ def test_a_model_that_is_behind_catches_up_first() -> None:
     assert seq in first or who.drafts([seq], step())  # if not in this step, in the next one
 
 
+class Ending(Oracle):
+    """Sees the end of the text after three tokens, and goes on behind it."""
+
+    def draft(self, seqs: list[Sequence], lengths: list[int]) -> list[list[int]]:
+        return [[*draft[:3], END, *draft[4:]][: len(draft)] for draft in super().draft(seqs, lengths)]
+
+
+def test_a_model_drafts_nothing_after_an_end_of_generation() -> None:
+    model = Ending(0.02)
+    assert run_with_model(model)[-1] == 3
+    model.n_min = 4
+    assert set(run_with_model(model)) == {0}
+
+
 def test_a_prediction_comes_before_the_model() -> None:
     who = speculation(model=Oracle(0.02))
     seq = sequence(who, [1, 2], COPIED)
