@@ -1,14 +1,15 @@
 """The contract between the server and an inference engine.
 
-Plain structs that travel between the two processes, and the two small protocols that the server
-programs against. Nothing here knows HTTP, OpenAI or llama.cpp.
+Plain structs that travel between the two processes, and the small protocols that the server programs
+against. Nothing here knows HTTP or OpenAI, nor calls an engine's code. Samplers, drafters and a model's
+description have llama.cpp's names, though, and grammars are llguidance's: another engine is to know them.
 
 Units: token ids are vocabulary indices; log-probabilities are natural logarithms; times are seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Literal, Protocol
 
 import msgspec
@@ -27,7 +28,7 @@ SAMPLER_ORDER: tuple[str, ...] = (
 )
 """llama.cpp's default sampler chain, with tfs_z between top_k and typical_p, where it stood when llama.cpp had it."""
 
-SAMPLERS: tuple[str, ...] = (*SAMPLER_ORDER, "adaptive_p")
+SAMPLERS: tuple[str, ...] = (*SAMPLER_ORDER, "infill", "adaptive_p")
 """Every name that `SamplingParams.samplers` may hold; adaptive_p draws the token, so its place doesn't matter."""
 
 SAMPLER_NAMES: dict[str, str] = {
@@ -291,9 +292,6 @@ class AdapterLoadError(BackendError):
 class InvalidGrammar(InvalidRequest):
     """The request's grammar can't be compiled, or be followed any further."""
 
-    field: str | None = None
-    """What the client's request calls it, once somebody has said so who knows."""
-
 
 class ContextLengthExceeded(InvalidRequest):
     """The request cannot fit the context, even alone."""
@@ -377,4 +375,20 @@ class Backend(Protocol):
 
     async def stop(self) -> None:
         """End the engine in good order."""
+        ...
+
+
+class LoadableBackend(Backend, Protocol):
+    """One whose model is yet to be loaded; `backend_of` makes it. Until `start` is done it has but these methods."""
+
+    model: ModelInfo
+    """Whoever has it loaded may change what it says, before anybody else reads it."""
+
+    def launch(self) -> None:
+        """Begin to load, if `start` is to be awaited later: what loads is another process."""
+        ...
+
+    async def start(self, on_progress: Callable[[float], None]) -> None:
+        """Load the model; `on_progress` is told the share that is done. Raises ModelLoadError; nothing is left running
+        then."""
         ...

@@ -93,7 +93,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True, tag="options"):
     draft_n_threads: int = 0
     """0: as n_threads."""
     grammar_seconds: float = 4.0
-    """How long compiling a request's grammar may take."""
+    """What compiling a request's grammar may take of the processor's time."""
     adapters: tuple[str, ...] = ()
     """Files of LoRA adapters that are loaded with the model: the first has the id 0, the next 1."""
     verbose: bool = False

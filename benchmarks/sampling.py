@@ -36,7 +36,7 @@ def compare_samplers(setup: Setup, n_pairs: int) -> Comparison:
     tokens = np.array([random.randrange(model.n_vocab // 2) for _ in range(N_ROWS)], np.int32)
     if context.decode([Span(0, tokens, 0, N_ROWS)]):
         raise RuntimeError("llama_decode failed")
-    vocab = SamplingVocab.from_model(model.vocab, model.n_ctx_train)
+    vocab = SamplingVocab.from_model(model.vocab)
     passes = {OURS: _ours(context, vocab), THEIRS: _theirs(context)}
     for one_pass in passes.values():
         one_pass()

@@ -16,7 +16,6 @@ from backends.base import (
     BackendError,
     ContextLengthExceeded,
     EngineUnavailable,
-    InvalidGrammar,
     InvalidRequest,
     ModelLoadError,
     UnknownAdapter,
@@ -147,8 +146,6 @@ def as_api_error(error: BaseException) -> APIError:
             return error
         case ContextLengthExceeded():
             return APIError(str(error), code="context_length_exceeded")
-        case InvalidGrammar():
-            return APIError(str(error), param=error.field, code="invalid_value")
         case UnknownAdapter():
             return APIError(str(error), status=404, param="model", code="model_not_found")
         case InvalidRequest():

@@ -21,6 +21,7 @@ from backends.base import (
     TokenChunk,
     TokenLogprob,
 )
+from server.errors import invalid
 from server.request_record import current
 from server.text.detokenizer import Detokenizer, detokenize
 from server.text.stop import StopMatcher, StopStrings
@@ -112,7 +113,7 @@ class Generation:
     async def events(self) -> AsyncGenerator[TextDelta | PromptProgress, None]:
         """Run it. Close the iterator (`contextlib.aclosing`) to cancel what is left at once.
 
-        Raises BackendError or a subclass of it.
+        Raises BackendError or a subclass of it, and a 400 that names the field of a grammar that can't be used.
         """
         self.timings.start()
         if (record := current()) is not None:
@@ -128,8 +129,7 @@ class Generation:
                     if not self._open:
                         return
         except InvalidGrammar as error:
-            error.field = self._grammar_field
-            raise
+            raise invalid(str(error), self._grammar_field) from None
         if self._open:
             raise BackendError("the engine ended the request before it was complete")
 

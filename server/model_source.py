@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
+from backends.gguf.file_name import model_stem
 from server.hub.name import PREFIX, HubAccess, HubError, HubName
 
-SPLIT_SUFFIX = re.compile(r"-(\d{5})-of-(\d{5})$")
-"""How the name of a split model's part ends, before .gguf: its number, and how many there are."""
 DEFAULT_ACCESS = HubAccess()
 
 log = logging.getLogger("paddock")
@@ -84,4 +82,4 @@ def local_model(name: str | None) -> Path:
 
 def model_names(path: Path, aliases: tuple[str, ...], hub_name: HubName | None = None) -> list[str]:
     """The model's ids in the API: its aliases, or else a repository's as it was named, or else the file's name."""
-    return list(aliases) or [SPLIT_SUFFIX.sub("", path.stem) if hub_name is None else str(hub_name)]
+    return list(aliases) or [model_stem(path.name) if hub_name is None else str(hub_name)]

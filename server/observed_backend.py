@@ -15,6 +15,7 @@ from backends.base import (
     AdapterSet,
     Backend,
     BackendError,
+    EngineStats,
     GenerateRequest,
     GenerationEvent,
     PromptProgress,
@@ -37,7 +38,6 @@ class ObservedBackend:
     ) -> None:
         self.model = backend.model
         self.tokenizer = backend.tokenizer
-        self.stats = backend.stats
         self._backend = backend
         self._adapters = adapters
         self._metrics = metrics
@@ -46,6 +46,10 @@ class ObservedBackend:
         self._admission = admission
         self._admitted = False
         self._watches: dict[str, _Watch] = {}
+
+    @property
+    def stats(self) -> EngineStats:
+        return self._backend.stats
 
     @property
     def ready(self) -> bool:

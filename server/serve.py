@@ -15,7 +15,7 @@ from ipaddress import ip_address
 
 import uvloop
 
-from backends.llama_cpp.client import LlamaCppBackend
+from backends.backend_of import backend_of
 from server.access.access import Access
 from server.access.key_file import KeyFileError
 from server.access.tls import CertificateError
@@ -58,7 +58,7 @@ def serve(settings: Settings) -> int:
         else:
             log.info("listening at %s, loading %s", url, specs[0].hub or specs[0].path.name)
             if specs[0].hub is None:
-                backend = LlamaCppBackend(specs[0].engine_options())
+                backend = backend_of(specs[0].engine_options())
                 backend.launch()
         _warn(listener, admin_listener, access)
         from server.service import run  # HTTP, the wire format, templates: nearly half a second

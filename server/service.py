@@ -8,9 +8,8 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from backends.base import ModelLoadError
-from backends.llama_cpp.available_memory import available_bytes
-from backends.llama_cpp.client import LlamaCppBackend
+from backends.available_memory import available_bytes
+from backends.base import LoadableBackend, ModelLoadError
 from server.access.access import Access
 from server.app import create_admin_app, create_app
 from server.config import Settings
@@ -38,7 +37,7 @@ log = logging.getLogger("paddock")
 async def run(
     settings: Settings,
     specs: Sequence[ModelSpec],
-    launched: LlamaCppBackend | None,
+    launched: LoadableBackend | None,
     listener: socket.socket,
     url: str,
     access: Access,
@@ -129,7 +128,7 @@ def _log_stray_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -
     log.error("%s", context["message"], exc_info=context.get("exception"))
 
 
-def _host(settings: Settings, specs: Sequence[ModelSpec], launched: LlamaCppBackend | None) -> Host:
+def _host(settings: Settings, specs: Sequence[ModelSpec], launched: LoadableBackend | None) -> Host:
     idle_after = None if settings.sleep_idle_seconds < 0 else settings.sleep_idle_seconds
     if not is_on_demand(settings):
         opener = open_model if launched is None else ahead(launched)

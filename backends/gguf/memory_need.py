@@ -6,12 +6,11 @@ llama.cpp's graphs and whose factors were fitted to the sizes that it reports fo
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 
-from .model_file import read_model_file
-from .model_shape import Layer, ModelShape, model_shape
+from backends.context_size import output_rows, padded, sequence_ids
+
+from .model_shape import Layer, ModelShape
 
 BYTES_PER_VALUE = {
     "f32": 4.0,
@@ -26,11 +25,6 @@ BYTES_PER_VALUE = {
 }
 """Bytes that a value takes in the KV cache, by `-ctk`/`-ctv` type: the types llama.cpp allows there."""
 
-CELL_PADDING = 256
-"""llama.cpp rounds the number of cells up to a multiple of it."""
-MIN_OUTPUTS = 64
-"""Rows of logits that the engine always has room for."""
-
 
 class ContextPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What a context is to be like. Defaults are those of `paddock serve`."""
@@ -41,6 +35,8 @@ class ContextPlan(msgspec.Struct, frozen=True, kw_only=True):
     type_k: str = "f16"
     type_v: str = "f16"
     flash_attn: bool = True
+    drafts: bool = True
+    """Whether sequences may be drafted for (speculative decoding)."""
 
 
 class MemoryNeed(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,30 +55,6 @@ class MemoryNeed(msgspec.Struct, frozen=True, kw_only=True):
         return self.weights + self.kv + self.compute
 
 
-def memory_needed(
-    path: Path,
-    n_ctx: int = 0,
-    *,
-    n_parallel: int = 16,
-    n_ubatch: int = 512,
-    type_k: str = "f16",
-    type_v: str = "f16",
-    flash_attn: bool = True,
-) -> MemoryNeed:
-    """What the model in `path` (or its first part) needs. `n_ctx` 0: the context that it was trained on. Raises
-    GGUFError. Takes as long as reading the header: a few hundredths of a second for large vocabularies."""
-    shape = model_shape(read_model_file(path))
-    plan = ContextPlan(
-        n_ctx=n_ctx or shape.n_ctx_train,
-        n_parallel=n_parallel,
-        n_ubatch=n_ubatch,
-        type_k=type_k,
-        type_v=type_v,
-        flash_attn=flash_attn,
-    )
-    return need_of(shape, plan)
-
-
 def need_of(shape: ModelShape, plan: ContextPlan) -> MemoryNeed:
     return MemoryNeed(
         n_ctx=plan.n_ctx,
@@ -99,15 +71,15 @@ def cell_bytes(layer: Layer, plan: ContextPlan) -> float:
 
 def layer_kv_bytes(layer: Layer, plan: ContextPlan) -> int:
     """What one layer keeps: cells, and states."""
-    return int(cell_bytes(layer, plan) * _padded(plan.n_ctx)) + 4 * layer.state * _n_seq_max(plan)
+    n_states = sequence_ids(plan.n_parallel, whole_only=True)
+    return int(cell_bytes(layer, plan) * padded(plan.n_ctx)) + 4 * layer.state * n_states
 
 
 def compute_bytes(shape: ModelShape, plan: ContextPlan, n_copies: int = 1) -> int:
     """What is taken while a batch is computed, on the device with the last layer. `n_copies`: of a batch's inputs, so
     that devices can work on several batches."""
-    n_tokens, n_cells = min(plan.n_ubatch, max(1, plan.n_ctx)), _padded(plan.n_ctx)
-    n_outputs = max(MIN_OUTPUTS, 2 * plan.n_parallel + 1)
-    logits = 4 * n_outputs * shape.n_vocab
+    n_tokens, n_cells = min(plan.n_ubatch, max(1, plan.n_ctx)), padded(plan.n_ctx)
+    logits = 4 * shape.n_vocab * output_rows(plan.n_parallel, whole_only=shape.has_states, drafts=plan.drafts)
     if not any(layer.k_width for layer in shape.layers):  # nothing attends to cells
         n_cells = 0
     feed_forward = 4 * n_tokens * (3 * shape.n_ff + shape.n_experts_used * shape.n_embd)
@@ -120,12 +92,3 @@ def compute_bytes(shape: ModelShape, plan: ContextPlan, n_copies: int = 1) -> in
 
 def _widest(shape: ModelShape) -> int:
     return max((layer.k_width for layer in shape.layers), default=0)
-
-
-def _n_seq_max(plan: ContextPlan) -> int:
-    """Sequences that states are kept for: recurrent models park theirs among them."""
-    return min(2 * plan.n_parallel, 256)
-
-
-def _padded(n_ctx: int) -> int:
-    return -(-n_ctx // CELL_PADDING) * CELL_PADDING

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from .byte_reader import GGUFError
+from .file_name import part_name, split_name
 from .header import Header, Tensor, is_native, read_header
 
-PART = re.compile(r"(?P<prefix>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 MAX_LAYERS = 512
 """llama.cpp ends its process at more."""
 
@@ -47,15 +46,15 @@ def read_model_file(path: Path) -> ModelFile:
     if count == 1:
         return ModelFile((first,))
     number = first.integer("split.no")
-    named = PART.fullmatch(path.name)
+    named = split_name(path.name)
     if number != 0:
         raise GGUFError(
             f"it is part {1 if number is None else number + 1} of {count}: name the first part"
-            + (f", {named['prefix']}-00001-of-{count:05}.gguf" if named else "")
+            + (f", {part_name(named.stem, 1, count)}" if named else "")
         )
-    if named is None or int(named["number"]) != 1 or int(named["count"]) != count:
+    if named is None or path.name != part_name(named.stem, 1, count):
         raise GGUFError(f"it is the first of {count} parts, so its name must end with -00001-of-{count:05}.gguf")
-    paths = [path.with_name(f"{named['prefix']}-{i:05}-of-{count:05}.gguf") for i in range(2, count + 1)]
+    paths = [path.with_name(part_name(named.stem, i, count)) for i in range(2, count + 1)]
     missing = [part.name for part in paths if not part.exists()]
     if missing:
         raise GGUFError(f"{len(missing)} of its {count} parts are not beside it: {_listed(missing)}")

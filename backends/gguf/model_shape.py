@@ -14,8 +14,9 @@ from .header import Array, Header, Tensor
 from .model_file import ModelFile
 
 BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
-EXPERTS = re.compile(r"ffn_(up|down|gate|gate_up)_(ch|)exps")
-"""llama.cpp's pattern of the tensors that hold a layer's experts, as --cpu-moe means them."""
+EXPERTS_OF_A_LAYER = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
+"""llama.cpp's pattern of the tensors that hold a layer's experts, as --cpu-moe means them: in their names, behind the
+layer's."""
 RECURRENT = ("ssm_", "time_mix_", "shortconv.")
 """How the names of recurrent layers' tensors begin."""
 NOT_CACHED = frozenset(
@@ -72,6 +73,11 @@ class ModelShape:
         copied = self.input_weights if self.tied else 0
         return self.input_weights + layers + self.output_weights - copied + self.ram_weights
 
+    @property
+    def has_states(self) -> bool:
+        """Whether a layer keeps a recurrent state, so that of a sequence no part can be removed or copied."""
+        return any(layer.state for layer in self.layers)
+
 
 def model_shape(model: ModelFile, in_ram: Sequence[re.Pattern[str]] = ()) -> ModelShape:
     """The shape of a model; nonsense in, zeros out. `in_ram`: tensors whose names match count as no layer's."""
@@ -92,12 +98,12 @@ def model_shape(model: ModelFile, in_ram: Sequence[re.Pattern[str]] = ()) -> Mod
     n_sharing = integer("attention.shared_kv_layers")
     for i, layer in enumerate(shape.layers):
         tensors = blocks.get(i, {})
-        for name, tensor in tensors.items():
+        for tensor in tensors.values():
             if any(pattern.search(tensor.name) for pattern in in_ram):
                 shape.ram_weights += tensor.n_bytes
                 continue
             layer.weights += tensor.n_bytes
-            layer.experts += tensor.n_bytes if EXPERTS.search(name) else 0
+            layer.experts += tensor.n_bytes if re.search(EXPERTS_OF_A_LAYER, tensor.name) else 0
         if arch in NOT_CACHED or i >= n_layers - n_predicting:  # further tokens are not predicted here
             continue
         if any(name.startswith(RECURRENT) for name in tensors):

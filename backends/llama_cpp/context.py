@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backends.base import ModelLoadError
+from backends.context_size import MAX_IDS, MIN_OUTPUTS, output_rows, sequence_ids
 from backends.engine_options import EngineOptions
 
 from . import library, rope
@@ -33,11 +34,6 @@ CACHE_TYPES = {
     "iq4_nl": C.GGML_TYPE_IQ4_NL,
 }
 FLASH_ATTN = {"auto": -1, "off": 0, "on": 1}
-
-MIN_OUTPUTS = 64
-"""Logits rows per batch there is always room for, so that scoring a prompt needn't go a few tokens at a time."""
-MAX_IDS = 256
-"""llama.cpp's LLAMA_MAX_SEQ."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +59,11 @@ class Context:
         self.n_slots = options.n_parallel
         params = C.llama_context_default_params()
         params.n_ctx = n_ctx
-        # Decode takes ids below n_seq_max only. One more than the slots is scratch: states can be saved from such ids
-        # only. Memory that only keeps whole sequences parks below n_seq_max too.
-        params.n_seq_max = min(2 * self.n_slots if whole_only else self.n_slots + 1, MAX_IDS)
+        params.n_seq_max = sequence_ids(self.n_slots, whole_only=whole_only)
         # llama.cpp aborts if either is below n_seq_max.
         params.n_batch = max(options.n_batch, params.n_seq_max)
-        # One row for each sequence, and as many again for drafts.
-        params.n_outputs_max = max(min_outputs, params.n_seq_max + (self.n_slots if options.speculation else 0))
+        drafts = bool(options.speculation)
+        params.n_outputs_max = output_rows(self.n_slots, whole_only=whole_only, drafts=drafts, least=min_outputs)
         params.n_ubatch = min(options.n_ubatch, params.n_batch)
         params.n_threads = n_threads
         params.n_threads_batch = options.n_threads_batch or n_threads

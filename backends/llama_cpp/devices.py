@@ -11,6 +11,7 @@ import llama_cpp.llama_cpp as C
 import msgspec
 
 from backends.base import ModelLoadError
+from backends.gguf.model_shape import EXPERTS_OF_A_LAYER
 
 from . import library, rpc
 
@@ -21,8 +22,6 @@ NONE = "none"
 """What `--device` is told to use no device at all."""
 RAM = "CPU"
 """llama.cpp's name of the buffer that is RAM."""
-EXPERTS_OF_A_LAYER = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
-"""llama.cpp's pattern of the tensors that hold a layer's experts."""
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):

@@ -87,7 +87,7 @@ def _load(options: EngineOptions, channel: Channel[EngineCommand]) -> tuple[Engi
         _max_idle_cells(model, options, context),
         spill_from=SPILL_FROM if context.on_cpu else None,
     )
-    vocab = SamplingVocab.from_model(model.vocab, model.n_ctx_train)
+    vocab = SamplingVocab.from_model(model.vocab)
     drafters = tuple(name for name in options.speculation if name != "draft-simple" or drafter is not None)
     if not pool.traits.trimmable:  # drafts couldn't be taken back
         drafters = ()

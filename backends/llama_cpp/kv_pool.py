@@ -215,11 +215,6 @@ class KVPool:
         self.evictions += 1
         return True
 
-    def clear(self) -> None:
-        """Drop every parked prefix, without keeping a copy."""
-        for holder in list(self._parked):
-            self._unpark(holder)
-
     def drop_adapter(self, adapter: int) -> None:
         """Drop every prefix that was computed with this one: it is unloaded, and its id never comes again."""
         for holder in [holder for holder in self._parked if adapter in dict(self.tree.adapters(holder))]:

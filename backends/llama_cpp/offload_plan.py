@@ -13,7 +13,8 @@ from itertools import accumulate
 
 import msgspec
 
-from backends.gguf.memory_need import CELL_PADDING, ContextPlan, compute_bytes, layer_kv_bytes
+from backends.context_size import CELL_PADDING
+from backends.gguf.memory_need import ContextPlan, compute_bytes, layer_kv_bytes
 from backends.gguf.model_shape import ModelShape
 
 AUTO, ALL = -1, -2

@@ -12,15 +12,16 @@ from dataclasses import replace as with_changes
 
 from msgspec.structs import replace
 
+from backends.available_memory import available_bytes
 from backends.base import ModelLoadError
+from backends.context_size import CELL_PADDING
 from backends.engine_options import EngineOptions
 from backends.gguf.header import Header
-from backends.gguf.memory_need import CELL_PADDING, ContextPlan
+from backends.gguf.memory_need import ContextPlan
 from backends.gguf.model_file import ModelFile
 from backends.gguf.model_shape import ModelShape, model_shape
 
 from . import library, rpc
-from .available_memory import available_bytes
 from .devices import RAM, Device, offload_devices
 from .model import check_gguf
 from .offload_plan import AUTO, RAM_IN_WORDS, Companion, Host, Plan, Planner, Room, Wish
@@ -160,13 +161,14 @@ def _context(options: EngineOptions) -> ContextPlan:
         type_k=options.cache_type_k,
         type_v=options.cache_type_v,
         flash_attn=options.flash_attn != "off",
+        drafts=bool(options.speculation),
     )
 
 
 def _companion(options: EngineOptions, shape: ModelShape) -> Companion | None:
     """The draft model, where it will be used."""
     unused = options.draft_model_path is None or "draft-simple" not in options.speculation
-    if unused or any(layer.state for layer in shape.layers):
+    if unused or shape.has_states:
         return None
     assert options.draft_model_path is not None
     draft = model_shape(check_gguf(options.draft_model_path))

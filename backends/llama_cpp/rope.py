@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import llama_cpp.llama_cpp as C
 from msgspec.structs import replace
 
+from backends.context_size import padded
 from backends.engine_options import RopeOptions
 
 SCALINGS = {
@@ -20,8 +21,6 @@ SCALINGS = {
     "linear": C.LLAMA_ROPE_SCALING_TYPE_LINEAR,
     "yarn": C.LLAMA_ROPE_SCALING_TYPE_YARN,
 }
-PADDING = 256
-"""Contexts are multiples of so many tokens."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def decide(wanted: RopeOptions, trained: TrainedRope, n_ctx: int) -> Rope:
     elif wanted.freq_scale:
         scale = round(1 / wanted.freq_scale, 6)
     elif wanted.scaling is not None and trained.scale == 1 and n_ctx > original:
-        scale = -(-n_ctx // PADDING) * PADDING / original
+        scale = padded(n_ctx) / original
         wanted = replace(wanted, freq_scale=1 / scale)
     else:
         scale = trained.scale

@@ -17,8 +17,8 @@ def run(args: argparse.Namespace) -> int:
 
 def list_devices(rpc: Sequence[str], *, as_json: bool) -> int:
     """Print them, those of RPC workers too. Raises CommandError."""
+    from backends.available_memory import available_bytes
     from backends.base import ModelLoadError
-    from backends.llama_cpp.available_memory import available_bytes
     from backends.llama_cpp.devices import devices_there
 
     try:

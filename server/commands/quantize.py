@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backends.gguf.file_name import model_stem, part_name, split_name
 from server.command_line import UsageError
 from server.commands.command import Command, CommandError
 from server.commands.model_file import model_file
 from server.commands.new_file import new_file
 from server.commands.new_files import new_files
 from server.commands.progress_bar import progress_bar
-from server.model_source import SPLIT_SUFFIX
 
 if TYPE_CHECKING:
     from backends.llama_cpp.quantization.order import Quantized
@@ -118,7 +118,7 @@ def derived_name(source: Path, type_name: str) -> str:
     from backends.llama_cpp.quantization.file_types import ALIASES, QUANTIZED_TYPES
 
     known = "|".join((*QUANTIZED_TYPES, *ALIASES))
-    stem = re.sub(rf"[-.]({known})$", "", SPLIT_SUFFIX.sub("", source.stem), flags=re.IGNORECASE)
+    stem = re.sub(rf"[-.]({known})$", "", model_stem(source.name), flags=re.IGNORECASE)
     return f"{stem}-{type_name}.gguf"
 
 
@@ -142,10 +142,10 @@ def _tensor_type(text: str) -> tuple[str, str]:
 
 
 def _n_parts(source: Path) -> int:
-    found = SPLIT_SUFFIX.search(source.stem)
-    if found and int(found[1]) != 1:
-        raise CommandError(f"{source} is a part of a split model: name the first, …-00001-of-{found[2]}.gguf")
-    return int(found[2]) if found else 1
+    part = split_name(source.name)
+    if part is not None and part.number != 1:
+        raise CommandError(f"{source} is a part of a split model: name the first, {part_name('…', 1, part.count)}")
+    return 1 if part is None else part.count
 
 
 @contextmanager
@@ -155,7 +155,7 @@ def _target(args: argparse.Namespace, target: Path, parts: int) -> Iterator[tupl
         yield target, []
     elif args.keep_split:
         prefix = target.with_name(target.name.removesuffix(".gguf"))
-        files = [prefix.with_name(f"{prefix.name}-{i:05}-of-{parts:05}.gguf") for i in range(1, parts + 1)]
+        files = [prefix.with_name(part_name(prefix.name, i, parts)) for i in range(1, parts + 1)]
         with new_files(files, force=args.force) as folder:
             yield folder / prefix.name, files
     else:

@@ -10,15 +10,12 @@ from pathlib import Path
 import msgspec
 
 from backends.engine_options import EngineOptions
+from backends.gguf.file_name import is_model_name, model_stem, split_name
 from server.config import Settings
 from server.config.lora import LoraFile
 from server.hosting.preset import FOR_ALL, Preset, PresetError, read_presets
 from server.hub.name import HubName
-from server.model_source import SPLIT_SUFFIX, ModelNotFound, in_hub, local_model, model_names
-
-FIRST_PART = "-00001-of-"
-COMPANIONS = ("mmproj", "mtp-")
-"""How the names of GGUFs begin that belong to a model and are none themselves."""
+from server.model_source import ModelNotFound, in_hub, local_model, model_names
 
 
 class CatalogError(Exception):
@@ -103,7 +100,7 @@ def _in_folder(settings: Settings) -> list[ModelSpec]:
     for entry in _entries(Path(settings.models_dir).expanduser()):
         if not entry.is_dir():
             if _is_model(entry):
-                specs.append(ModelSpec((SPLIT_SUFFIX.sub("", entry.stem),), entry, settings))
+                specs.append(ModelSpec((model_stem(entry.name),), entry, settings))
         elif inside := [path for path in _entries(entry) if _is_model(path)]:
             specs.append(ModelSpec((entry.name,), inside[0], settings))
     return specs
@@ -120,9 +117,8 @@ def _entries(folder: Path) -> list[Path]:
 
 def _is_model(path: Path) -> bool:
     """Whether it is a GGUF to be loaded by this name."""
-    if path.suffix.lower() != ".gguf" or path.name.startswith(COMPANIONS):
-        return False
-    return SPLIT_SUFFIX.search(path.stem) is None or FIRST_PART in path.name
+    part = split_name(path.name)
+    return is_model_name(path.name) and (part is None or part.number == 1)
 
 
 def _with_presets(specs: Sequence[ModelSpec], settings: Settings) -> list[ModelSpec]:

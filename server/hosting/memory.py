@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 
 from backends.base import ModelLoadError
+from backends.context_size import CELL_PADDING
 from backends.gguf.byte_reader import GGUFError
-from backends.gguf.memory_need import CELL_PADDING, ContextPlan, need_of
+from backends.gguf.memory_need import ContextPlan, need_of
 from backends.gguf.model_file import check_model_file
 from backends.gguf.model_shape import ModelShape, model_shape
 from server.hosting.catalog import ModelSpec
@@ -86,4 +87,5 @@ def _plan(spec: ModelSpec, shape: ModelShape) -> ContextPlan:
         type_k=own.cache_type_k,
         type_v=own.cache_type_v,
         flash_attn=own.flash_attn != "off",
+        drafts=bool(own.spec_type),
     )

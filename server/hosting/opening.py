@@ -6,8 +6,8 @@ import logging
 
 import msgspec
 
-from backends.base import ModelLoadError
-from backends.llama_cpp.client import LlamaCppBackend
+from backends.backend_of import backend_of
+from backends.base import LoadableBackend, ModelLoadError
 from server.chat.builtin import load as load_chat_template
 from server.hosting.catalog import ModelSpec
 from server.hosting.opened import Opened, Opener
@@ -16,10 +16,10 @@ from server.progress import LoadingBar
 log = logging.getLogger("paddock")
 
 
-async def open_model(spec: ModelSpec, launched: LlamaCppBackend | None = None) -> Opened:
+async def open_model(spec: ModelSpec, launched: LoadableBackend | None = None) -> Opened:
     """`launched`: the model's backend, if somebody was ahead with starting it. Raises ModelLoadError."""
     settings = spec.settings
-    backend = launched or LlamaCppBackend(spec.engine_options())
+    backend = launched or backend_of(spec.engine_options())
     bar = LoadingBar(spec.path.name)
     try:
         await backend.start(bar)
@@ -37,7 +37,7 @@ async def open_model(spec: ModelSpec, launched: LlamaCppBackend | None = None) -
         raise ModelLoadError(str(error)) from None
 
 
-def ahead(launched: LlamaCppBackend) -> Opener:
+def ahead(launched: LoadableBackend) -> Opener:
     """Takes a backend that has been launched already, at the first time."""
     first = [launched]
 

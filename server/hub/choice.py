@@ -6,14 +6,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from backends.gguf.file_name import is_model_name, model_stem, split_name
+
 from .name import HubError, HubName
 
 DEFAULT_QUANTS = ("Q4_K_M", "Q8_0")
 """What is taken where no quantization is named, else the first model: llama-server's rule."""
-COMPANIONS = ("mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-")
-"""In the names of GGUFs that are no models, but go with one."""
 
-_SPLIT = re.compile(r"(?P<stem>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})\.gguf", re.IGNORECASE)
 _QUANT = re.compile(
     r"(?<![A-Z0-9])(?:UD-)?(?:I?Q[1-8]|TQ[12]|MXFP4|NVFP4|BF16|F16|F32|FP16|FP32)"
     r"(?:_(?:[0-9]+|K|XXS|XS|S|M|L|XL|NL|MOE))*(?![A-Z0-9])",
@@ -36,8 +35,7 @@ class RepoModel:
     @property
     def quant(self) -> str | None:
         """As its name tells, in capitals."""
-        split = _SPLIT.fullmatch(self.files[0])
-        found = _QUANT.findall(split["stem"] if split else self.files[0].rpartition(".")[0])
+        found = _QUANT.findall(model_stem(self.files[0]))
         return found[-1].upper() if found else None
 
 
@@ -45,8 +43,7 @@ def models(files: Iterable[str]) -> list[RepoModel]:
     """The models among a repository's files, in the files' order."""
     found: dict[tuple[str, int], list[str]] = {}
     for file in files:
-        name = file.rpartition("/")[2].lower()
-        if name.endswith(".gguf") and not any(word in name for word in COMPANIONS):
+        if is_model_name(file.rpartition("/")[2]):
             found.setdefault(_stem_and_parts(file), []).append(file)
     return [RepoModel(tuple(sorted(parts)), expected) for (_stem, expected), parts in found.items()]
 
@@ -70,8 +67,8 @@ def matching(found: list[RepoModel], quant: str) -> list[RepoModel]:
 
 
 def _stem_and_parts(file: str) -> tuple[str, int]:
-    split = _SPLIT.fullmatch(file)
-    return (split["stem"], int(split["parts"])) if split else (file, 1)
+    part = split_name(file)
+    return (file, 1) if part is None else (part.stem, part.count)
 
 
 def _by_file(name: HubName, files: list[str]) -> RepoModel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from collections.abc import Sequence as Several
 
+import numpy as np
 from hypothesis import strategies as st
 
 from backends.base import AdapterSet, GenerateRequest, SamplingParams
@@ -30,7 +31,8 @@ class NoSampler:
 
 def unsampled(request: GenerateRequest, index: int, n_ctx: int) -> Sequence:
     """A sequence that is told its tokens."""
-    return Sequence(request, index, NoSampler(), n_ctx)  # type: ignore[arg-type]  # `accept` is all it calls
+    prompt = np.array(request.prompt, np.int32)
+    return Sequence(request, prompt, index, NoSampler(), n_ctx)  # type: ignore[arg-type]  # `accept` is all it calls
 
 
 def mark(adapters: AdapterSet) -> int:
@@ -160,7 +162,8 @@ class Machine:
     def drained(self) -> None:
         """Only the prefix cache holds cells, and dropping it empties the pool."""
         assert self.pool.used == self.pool.idle
-        self.pool.clear()
+        while self.pool.evict():
+            pass
         assert self.pool.used == 0 and self.memory.used == 0 and not list(self.pool.tree)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.llama_cpp.available_memory import _cgroup_available, available_bytes
+from backends.available_memory import _cgroup_available, available_bytes
 
 GIB = 1 << 30
 

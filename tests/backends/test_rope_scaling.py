@@ -13,8 +13,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
+from backends.context_size import MIN_OUTPUTS
 from backends.engine_options import EngineOptions, RopeOptions
-from backends.llama_cpp.context import MIN_OUTPUTS, Context, Span
+from backends.llama_cpp.context import Context, Span
 from backends.llama_cpp.model import Model
 from tests.models.families import RMS_EPS, Shape, write_model
 

@@ -15,6 +15,7 @@ from backends.base import (
     EngineStats,
     GenerateRequest,
     GenerationEvent,
+    InvalidGrammar,
     ModelInfo,
     PromptProgress,
     SamplingParams,
@@ -23,6 +24,7 @@ from backends.base import (
     TokenizerInfo,
     TokenLogprob,
 )
+from server.errors import APIError
 from server.generation import Generation, TextDelta
 
 CONTROL = 256
@@ -53,15 +55,17 @@ class ByteTokenizer:
 
 
 class ScriptedBackend:
-    """Sends `events`, then waits for ever if `hang`."""
+    """Sends `events`, then raises `failure`, or waits for ever if `hang`."""
 
     model: ModelInfo
     ready = True
     stats = EngineStats()
 
-    def __init__(self, events: list[GenerationEvent], *, hang: bool = False) -> None:
+    def __init__(
+        self, events: list[GenerationEvent], *, failure: BackendError | None = None, hang: bool = False
+    ) -> None:
         self.tokenizer: Tokenizer = ByteTokenizer()
-        self.events, self.hang = events, hang
+        self.events, self.failure, self.hang = events, failure, hang
         self.cancelled: list[int] = []
         self.closed = False
 
@@ -69,6 +73,8 @@ class ScriptedBackend:
         try:
             for event in self.events:
                 yield event
+            if self.failure is not None:
+                raise self.failure
             if self.hang:
                 await asyncio.Event().wait()
         finally:
@@ -182,6 +188,14 @@ async def test_leaving_early_closes_the_run() -> None:
 async def test_a_run_that_breaks_off_is_an_error() -> None:
     with pytest.raises(BackendError):
         await collect(Generation(ScriptedBackend([chunk("a")]), request()))
+
+
+async def test_a_grammar_that_cannot_be_used_is_the_fields_that_it_came_from() -> None:
+    backend = ScriptedBackend([], failure=InvalidGrammar("the output's grammar can't be used: no"))
+    with pytest.raises(APIError) as caught:
+        await collect(Generation(backend, request(), grammar_field="response_format"))
+    assert (caught.value.status, caught.value.param, caught.value.code) == (400, "response_format", "invalid_value")
+    assert caught.value.message == "the output's grammar can't be used: no"
 
 
 pieces = st.lists(st.one_of(st.binary(max_size=3), st.text("ab🦙é", max_size=3).map(str.encode)), max_size=15)

@@ -241,6 +241,13 @@ async def test_servers_have_metrics_of_their_own() -> None:
     assert (await samples(second))["paddock_request_success_total[stop]"] == 0
 
 
+async def test_what_the_engine_reports_is_the_latest() -> None:
+    state, backend = scripted_state()
+    observed = ObservedBackend(backend, state.metrics.of_model("m"), Admission(None))
+    backend.stats = EngineStats(running=3)
+    assert observed.stats.running == 3
+
+
 async def test_tokens_after_a_sequences_end_count_for_nothing() -> None:
     state, backend = scripted_state()
 

@@ -9,30 +9,40 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from backends.base import DRAFTERS, Drafter
+from backends.context_size import MAX_IDS
 from backends.engine_options import EngineOptions
-from backends.gguf.memory_need import ContextPlan, memory_needed, need_of
+from backends.gguf.memory_need import ContextPlan, compute_bytes, need_of
 from backends.gguf.model_file import read_model_file
 from backends.gguf.model_shape import model_shape
 from backends.llama_cpp import library
 from backends.llama_cpp.context import Context
 from backends.llama_cpp.model import Model
 from tests.models.families import FAMILIES, Shape, write_model
+from tests.models.memory import memory_needed
 
 N_CTX, N_PARALLEL = 1000, 4
 BUFFER = re.compile(r"(KV|RS|compute|output) +buffer size = +([\d.]+) MiB")
+ROWS = re.compile(r"n_outputs_max += (\d+)")
 
 
-def _taken(options: EngineOptions) -> tuple[int, dict[str, float]]:
-    """Bytes of tensors, and llama.cpp's buffers in bytes, by kind."""
+def _told(options: EngineOptions) -> tuple[int, str]:
+    """Bytes of tensors, and what llama.cpp says of a context for them."""
     lines: list[str] = []
     model = Model(options, lambda _fraction: None)
     with library.listening(lines.append):
         Context(model, options, N_CTX, 1).close()
-    sizes = dict.fromkeys(("KV", "RS", "compute", "output"), 0.0)
-    for kind, mib in BUFFER.findall("".join(lines)):
-        sizes[kind] += float(mib) * 2**20
     weights = model.size_bytes
     model.close()
+    return weights, "".join(lines)
+
+
+def _taken(options: EngineOptions) -> tuple[int, dict[str, float]]:
+    """Bytes of tensors, and llama.cpp's buffers in bytes, by kind."""
+    weights, told = _told(options)
+    sizes = dict.fromkeys(("KV", "RS", "compute", "output"), 0.0)
+    for kind, mib in BUFFER.findall(told):
+        sizes[kind] += float(mib) * 2**20
     return weights, sizes
 
 
@@ -66,12 +76,31 @@ def test_what_llama_cpp_takes(gguf: Callable[[str], Path], family: str, types: t
 
 def test_without_flash_attention_scores_are_kept(tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.gguf", "llama", shape=Shape(n_head=16, n_head_kv=8, n_embd=128, n_ctx=8192))
-    plain, flash = (memory_needed(path, flash_attn=on).compute for on in (False, True))
+    plain, flash = (memory_needed(path, 8192, flash_attn=on).compute for on in (False, True))
     assert plain - flash > 8192 * 512 * 16 * 4 * 0.9
 
 
-def test_the_models_own_context_is_the_default(gguf: Callable[[str], Path]) -> None:
-    assert memory_needed(gguf("llama")).n_ctx == Shape().n_ctx
+@pytest.mark.parametrize(
+    ("family", "n_parallel", "drafters", "rows"),
+    [
+        ("llama", 4, DRAFTERS, 64),
+        ("llama", 100, DRAFTERS, 201),
+        ("llama", 100, (), 101),
+        ("jamba", 100, DRAFTERS, 200),
+        ("mamba", 200, DRAFTERS, MAX_IDS),
+    ],
+)
+def test_rows_of_logits(
+    gguf: Callable[[str], Path], family: str, n_parallel: int, drafters: tuple[Drafter, ...], rows: int
+) -> None:
+    """As many as llama.cpp may be asked for count: none for drafts, where there can't be any."""
+    path = gguf(family)
+    options = EngineOptions(model_path=str(path), n_parallel=n_parallel, speculation=drafters)
+    assert ROWS.findall(_told(options)[1]) == [str(rows)]
+    shape = model_shape(read_model_file(path))
+    shape.n_vocab = 1_000_000  # beside them, all the rest is next to nothing
+    plan = ContextPlan(n_ctx=N_CTX, n_parallel=n_parallel, drafts=bool(drafters))
+    assert compute_bytes(shape, plan) // (4 * shape.n_vocab) == 2 * rows, "where they are computed, and their copy"
 
 
 def test_more_of_anything_never_takes_less(gguf: Callable[[str], Path]) -> None:
@@ -87,9 +116,9 @@ def test_more_of_anything_never_takes_less(gguf: Callable[[str], Path]) -> None:
 def test_tied_embeddings_are_in_the_file_once(tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.gguf", "llama")
     shape = model_shape(read_model_file(path))
-    assert not shape.tied and shape.weights == memory_needed(path).weights
+    assert not shape.tied and shape.weights == memory_needed(path, N_CTX).weights
     shape.tied, shape.output_weights = True, shape.output_weights + shape.input_weights
-    assert shape.weights == memory_needed(path).weights
+    assert shape.weights == memory_needed(path, N_CTX).weights
 
 
 def test_hybrid_layers_keep_cells_or_states(gguf: Callable[[str], Path]) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from backends.base import ModelLoadError
-from backends.gguf.memory_need import memory_needed
 from server.hosting.catalog import ModelSpec
 from server.hosting.memory import Budget
 from tests.models.families import Shape, write_model
+from tests.models.memory import memory_needed
 from tests.server.settings import load_settings
 
 N_CTX = 32768

@@ -39,6 +39,7 @@ def chosen(files: list[str], quant: str | None = None, file: str | None = None) 
         (["gemma-4b-it.gguf", "gemma-1b-it.gguf"], "1b-it", "gemma-1b-it.gguf"),
         # what isn't a model is never chosen
         (["mmproj-Q4_K_M.gguf", "m-mmproj-f16.gguf", "imatrix.gguf", "mtp-m-Q8_0.gguf", "z.gguf"], None, "z.gguf"),
+        (["MTP/mtp-m-Q4_K_M.gguf", "m-MTP-Q4_K_M.gguf"], None, "m-MTP-Q4_K_M.gguf"),
     ],
 )  # fmt: skip
 def test_one_file(files: list[str], quant: str | None, expected: str) -> None:
