@@ -13,7 +13,8 @@ from server.schemas.samplers import SamplerFields
 
 V = TypeVar("V")
 
-_RANDOM_SEED = -1
+RANDOM_SEED = 0xFFFF_FFFF
+"""llama.cpp's seed for "choose one"; in answers it says that one was chosen. -1 has the same 32 bits."""
 _SAME_NAME = tuple(
     name
     for name in SamplingParams.__struct_fields__
@@ -43,12 +44,12 @@ async def sampling_params(request: SamplerFields, defaults: SamplingParams, toke
 def engine_seed(seed: int) -> int | None:
     """A 64-bit seed folded into llama.cpp's 32 bits; those that fit stay themselves.
 
-    -1 is llama-server's "choose one". llama.cpp means the same by 2**32 - 1, so that one is avoided.
+    None: choose one. Larger seeds are kept from folding into the one that asks for that.
     """
-    if seed == _RANDOM_SEED:
+    if seed in (-1, RANDOM_SEED):
         return None
     folded = (seed ^ (seed >> 32)) & 0xFFFF_FFFF if not 0 <= seed < 2**32 else seed
-    return min(folded, 0xFFFF_FFFE)
+    return min(folded, RANDOM_SEED - 1)
 
 
 async def token_biases(biases: dict[str, Any], tokenizer: Tokenizer, *, as_text: bool = False) -> dict[int, float]:

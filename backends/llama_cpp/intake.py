@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 from llguidance import LLMatcher
+
+from backends.base import GenerateRequest
 
 from .constraint import Grammars
 from .engine_messages import Resume
+from .prefix_cache import Tokens
 from .sampling import Sampler, SamplingVocab
 from .sequence import Sequence
 from .speculation import Speculation
@@ -30,17 +36,30 @@ class Intake:
         n_prompt = len(request.prompt)
         if n_prompt > self._n_ctx or (n_prompt == self._n_ctx and request.max_tokens):
             raise ValueError(f"the prompt has {n_prompt} tokens, the context {self._n_ctx}")
-        return [self._sequence(job, index, grammar) for index in job.generated]
+        prompt = np.array(request.prompt, np.int32)
+        samplers = self._samplers(request, job.generated)
+        return [self._sequence(job, prompt, index, sampler, grammar) for index, sampler in samplers.items()]
 
-    def _sequence(self, job: Resume, index: int, grammar: LLMatcher | None) -> Sequence:
-        request, seed = job.request, job.request.sampling.seed
-        sampler = Sampler(
-            request.sampling,
-            self._vocab,
-            seed=None if seed is None else (seed + index) & 0xFFFFFFFF,
-            prompt=request.prompt,
-        )
-        seq = Sequence(request, index, sampler, self._n_ctx)
+    def _samplers(self, request: GenerateRequest, indices: Iterable[int]) -> dict[int, Sampler]:
+        """One for each sequence. Only the first reads the prompt: tens of milliseconds, if penalties look at all of a
+        long one."""
+        samplers: dict[int, Sampler] = {}
+        seed = request.sampling.seed
+        for index in indices:
+            samplers[index] = Sampler(
+                request.sampling,
+                self._vocab,
+                seed=None if seed is None else (seed + index) & 0xFFFFFFFF,
+                prompt=request.prompt,
+                sibling=next(iter(samplers.values()), None),
+            )
+        return samplers
+
+    def _sequence(
+        self, job: Resume, prompt: Tokens, index: int, sampler: Sampler, grammar: LLMatcher | None
+    ) -> Sequence:
+        request = job.request
+        seq = Sequence(request, prompt, index, sampler, self._n_ctx)
         seq.foresight = self._speculation.foresight(request, seq.array(seq.n_prompt + seq.max_new))
         if self._grammars is not None and grammar is not None:
             seq.constraint = self._grammars.constraint(grammar)

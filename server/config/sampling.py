@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from backends.base import SAMPLER_ORDER, SAMPLERS
+from backends.base import SAMPLER_NAMES, SAMPLER_ORDER, SAMPLERS
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\"": '"', r"\'": "'", r"\\":
 
 
 def _chain(text: str) -> tuple[str, ...]:
-    names = tuple(part.strip() for part in text.split(";") if part.strip())
-    if unknown := set(names) - set(SAMPLERS):
+    names = [part.strip().lower() for part in text.split(";") if part.strip()]
+    if unknown := set(names) - set(SAMPLER_NAMES):
         raise ValueError(unknown)
-    return names
+    return tuple(SAMPLER_NAMES[name] for name in names)
 
 
 def _breakers(text: str) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def _seed(text: str) -> int | None:
     seed = int(text)
     if not -1 <= seed < 2**32:
         raise ValueError(text)
-    return None if seed == -1 else seed
+    return None if seed in (-1, 2**32 - 1) else seed
 
 
 F = SamplingFlag

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from backends.base import SamplingParams
+from server.sampling import RANDOM_SEED
 from server.schemas.native import NativeOptions
-
-RANDOM_SEED = 0xFFFF_FFFF
-"""What llama.cpp writes for a seed that it chooses itself."""
 
 
 def sampler_settings(sampling: SamplingParams) -> dict[str, Any]:

@@ -20,7 +20,7 @@ SEED_LIMIT = 9_223_372_036_854_776_000
 LOGIT_BIAS_LIMIT = 100
 MAX_SAMPLERS = 32
 
-_LETTERS = dict(zip("edskfypmxta", SAMPLERS, strict=True))
+_LETTERS = dict(zip("edskfypmxtia", SAMPLERS, strict=True))
 """llama-server's one-letter names; f was tfs_z's while llama.cpp had it."""
 
 NonNegative = Annotated[Number, Field(ge=0)]

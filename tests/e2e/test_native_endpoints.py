@@ -93,6 +93,36 @@ def test_infill(demo: Server) -> None:
     assert "".join(piece["content"] for piece in pieces) == final["content"]
 
 
+def test_what_editors_send(demo: Server) -> None:
+    """A completion as llama.vim and llama.vscode ask for it."""
+    body = {
+        "id_slot": 0,
+        "input_prefix": "The capital of France is",
+        "input_suffix": ".\n",
+        "input_extra": [{"text": "Paris is in France.\n", "time": [1700000000, 5], "filename": "notes.txt"}],
+        "prompt": "",
+        "n_predict": 16,
+        "stop": [],
+        "n_indent": 0,
+        "top_k": 40,
+        "top_p": 0.9,
+        "samplers": ["top_k", "top_p", "infill"],
+        "t_max_prompt_ms": 500,
+        "t_max_predict_ms": 1000,
+        "stream": False,
+        "cache_prompt": True,
+        "response_fields": ["content", "timings/prompt_n", "timings/predicted_n", "truncated"],
+    }
+    response = demo.post("/infill", body)
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert answer.keys() == set(body["response_fields"])
+    assert answer["truncated"] is False
+    whole = demo.post("/infill", body | {"response_fields": [], "ignore_eos": True, "t_max_predict_ms": 0}).json()
+    assert whole["generation_settings"]["samplers"] == body["samplers"]
+    assert (whole["tokens_predicted"], whole["stop_type"]) == (16, "limit"), "infill wants an end: it is banned"
+
+
 def test_apply_template_is_what_chat_answers(demo: Server) -> None:
     messages: list[Any] = [{"role": "user", "content": "Hello!"}]
     prompt = demo.post("/apply-template", {"messages": messages}).json()["prompt"]

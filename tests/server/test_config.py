@@ -185,6 +185,19 @@ def test_wrong_command_lines(arguments: str, message: str) -> None:
     assert refusal(*arguments.split()) == message
 
 
+@pytest.mark.parametrize("seed", ["-1", "4294967295"])
+def test_seeds_that_llama_cpp_takes_for_none(seed: str) -> None:
+    assert load("--seed", seed).sampling == {"seed": None}
+
+
+def test_samplers_in_every_spelling_that_llama_server_takes(tmp_path: Path) -> None:
+    settings = load("--samplers", "top-k; TopP ;typical_p;typ;min-p;nucleus;temp;infill;adaptive-p")
+    names = ("top_k", "top_p", "typ_p", "typ_p", "min_p", "top_p", "temperature", "infill", "adaptive_p")
+    assert settings.sampling == {"samplers": names}
+    file = write(tmp_path / "c.toml", 'samplers = ["top-k", "temp"]\n')
+    assert load("--config", file).sampling == {"samplers": ("top_k", "temperature")}
+
+
 def test_an_unknown_sampler_is_named_with_those_there_are() -> None:
     message = refusal("--samplers", "top_k;guess")
     assert "min_p" in message

@@ -17,6 +17,7 @@ from .dry import Dry
 from .penalties import RepeatPenalties
 from .sparse import LateSparseSampler, SparseSampler
 from .tfs_z import TailFree
+from .vocab import SamplingVocab
 
 Stage = Callable[[Candidates], None]
 
@@ -24,6 +25,8 @@ GREEDY_BELOW = 1e-5
 """Temperatures below are taken for 0: logits divided by them would overflow."""
 MIROSTAT_M = 100
 """Candidates from which mirostat 1 estimates the distribution's slope, as in llama.cpp."""
+MAX_INFILL = 256
+"""The best candidates, which infill looks at: it compares each with each other. A whole vocabulary takes minutes."""
 
 
 def active_samplers(params: SamplingParams) -> list[str]:
@@ -44,6 +47,7 @@ def active_samplers(params: SamplingParams) -> list[str]:
         "min_p": params.min_p > 0,
         "xtc": params.xtc_probability > 0 and params.xtc_threshold <= 0.5,
         "temperature": params.temperature != 1 or params.dynatemp_range > 0,
+        "infill": True,
     }
     active = [name for name in params.samplers if does_something.get(name)]
     return [*active, "adaptive_p" if "adaptive_p" in params.samplers else "dist"]
@@ -58,7 +62,7 @@ def always_takes_the_best(order: Sequence[str], params: SamplingParams) -> bool:
         elif name == "top_k" and params.top_k == 1:
             return True
         elif name not in ("top_k", "top_p", "min_p", "top_n_sigma", "tfs_z"):
-            return False  # the others may drop the best one, or draw
+            return False  # the others may drop the best one, put an end in its place, or draw
     return False
 
 
@@ -69,7 +73,7 @@ class Chain:
         self,
         order: Sequence[str],
         params: SamplingParams,
-        n_vocab: int,
+        vocab: SamplingVocab,
         seed: int,
         sparse: Mapping[str, SparseSampler],
     ) -> None:
@@ -86,13 +90,15 @@ class Chain:
             elif name == "tfs_z":
                 self._stages.append(TailFree(params.tfs_z, params.min_keep))
                 run = None
-            else:
+            elif name != "infill" or vocab.can_infill:
                 if name == "typ_p":
                     self._stages.append(drop_the_impossible)
                     run = None
                 if run is None:
                     run = self._new_run()
-                sampler = _c_sampler(name, params, n_vocab, seed)
+                if name == "infill":
+                    C.llama_sampler_chain_add(run, C.llama_sampler_init_top_k(MAX_INFILL))
+                sampler = _c_sampler(name, params, vocab, seed)
                 C.llama_sampler_chain_add(run, sampler)
                 if name in ("xtc", "dist"):
                     self._advances.append((sampler, 2 if name == "xtc" else 1))
@@ -144,7 +150,7 @@ def drop_the_impossible(candidates: Candidates) -> None:
         candidates.replace(entries[possible], in_order=candidates.in_order)
 
 
-def _c_sampler(name: str, params: SamplingParams, n_vocab: int, seed: int) -> int:
+def _c_sampler(name: str, params: SamplingParams, vocab: SamplingVocab, seed: int) -> int:
     temperature = params.temperature if params.temperature >= GREEDY_BELOW else 0.0
     keep = params.min_keep
     tau, eta = params.mirostat_tau, params.mirostat_eta
@@ -164,10 +170,12 @@ def _c_sampler(name: str, params: SamplingParams, n_vocab: int, seed: int) -> in
             sampler = C.llama_sampler_init_xtc(params.xtc_probability, params.xtc_threshold, keep, seed)
         case "temperature":
             sampler = C.llama_sampler_init_temp_ext(temperature, params.dynatemp_range, params.dynatemp_exponent)
+        case "infill":
+            sampler = C.llama_sampler_init_infill(vocab.handle)
         case "plain_temperature":
             sampler = C.llama_sampler_init_temp(temperature)
         case "mirostat" if params.mirostat == 1:
-            sampler = C.llama_sampler_init_mirostat(n_vocab, seed, tau, eta, MIROSTAT_M)
+            sampler = C.llama_sampler_init_mirostat(vocab.n_vocab, seed, tau, eta, MIROSTAT_M)
         case "mirostat":
             sampler = C.llama_sampler_init_mirostat_v2(seed, tau, eta)
         case "adaptive_p":

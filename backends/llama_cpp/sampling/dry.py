@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,11 @@ class Dry:
     @staticmethod
     def active(params: SamplingParams) -> bool:
         return params.dry_multiplier != 0 and params.dry_base >= 1 and params.dry_penalty_last_n != 0
+
+    def copy(self) -> Dry:
+        another = copy(self)
+        another._tokens, another._matches = self._tokens.copy(), self._matches.copy()
+        return another
 
     def accept(self, token: int) -> None:
         if self._n == len(self._tokens):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,13 @@ class RepeatPenalties:
     def active(params: SamplingParams) -> bool:
         without_effect = params.repeat_penalty == 1 and params.frequency_penalty == 0 and params.presence_penalty == 0
         return params.repeat_last_n != 0 and not without_effect
+
+    def copy(self) -> RepeatPenalties:
+        another = copy(self)
+        another._window = copy(self._window)
+        another._ids, another._counts = self._ids.copy(), self._counts.copy()
+        another._place = self._place.copy()
+        return another
 
     def accept(self, token: int) -> None:
         self._add(token)

@@ -31,11 +31,20 @@ class Sampler:
     """
 
     def __init__(
-        self, params: SamplingParams, vocab: SamplingVocab, *, seed: int | None, prompt: Sequence[int]
+        self,
+        params: SamplingParams,
+        vocab: SamplingVocab,
+        *,
+        seed: int | None,
+        prompt: Sequence[int],
+        sibling: Sampler | None = None,
     ) -> None:
         """`prompt` counts for penalties and DRY. `seed` None: a random one. Numbers out of range count as the
         nearest in range (see `limits`), samplers of unknown name are passed over. Raises ValueError for what has no
-        meaning: NaN, a bias for a token that there is not."""
+        meaning: NaN, a bias for a token that there is not.
+
+        `sibling`: another one with the same parameters and prompt, which hasn't accepted anything yet. It saves reading
+        the prompt again."""
         params = bounded(params, vocab.n_vocab)
         self.seed = _usable_seed(seed)
         """The seed in use."""
@@ -45,11 +54,14 @@ class Sampler:
         self._n_generated = 0
         order = active_samplers(params)
         sparse: dict[str, SparseSampler] = {}
-        if "penalties" in order:
-            sparse["penalties"] = RepeatPenalties(params, prompt)
-        if "dry" in order:
-            sparse["dry"] = Dry(params, prompt, vocab.breakers)
-        self._sparse = list(sparse.values())
+        if sibling is not None:
+            sparse = {name: sampler.copy() for name, sampler in sibling._sparse.items()}
+        else:
+            if "penalties" in order:
+                sparse["penalties"] = RepeatPenalties(params, prompt)
+            if "dry" in order:
+                sparse["dry"] = Dry(params, prompt, vocab.breakers)
+        self._sparse: dict[str, SparseSampler] = sparse
         n_first = next(i for i, name in enumerate(order) if name not in sparse)
         self._first = [sparse[name] for name in order[:n_first]]
         """Those that come before everything else, and so apply to the whole row."""
@@ -58,7 +70,7 @@ class Sampler:
         self._chain: Chain | None = None
         """None: always the token with the highest logit."""
         if not always_takes_the_best(rest, params):
-            self._chain = Chain(rest, params, vocab.n_vocab, self.seed, sparse)
+            self._chain = Chain(rest, params, vocab, self.seed, sparse)
 
     def sample(self, logits: Logits, mask: Mask | None = None) -> int:
         """The next token, given its float32 [n_vocab] logits: changed meanwhile, and put back. Call `accept` with it.
@@ -79,7 +91,7 @@ class Sampler:
     def accept(self, token: int) -> None:
         """Take note of the token that comes next in the text, whoever chose it."""
         self._n_generated += 1
-        for sampler in self._sparse:
+        for sampler in self._sparse.values():
             sampler.accept(token)
         if self._chain is not None:
             self._chain.accept(token)
@@ -146,7 +158,9 @@ class Sampler:
             candidates.load(self._vocab.all_ids, row)
         else:
             candidates.load(survivors, row[survivors])
-        return self._chain.choose(candidates)
+        token = self._chain.choose(candidates)
+        # infill ends the text where nothing is likely, even if the end is banned
+        return token if row[token] > -np.inf else int(row.argmax())
 
     def _last_resort(self, logits: Logits, mask: Mask | None) -> int:
         """Nothing may be chosen. End the text; in a vocabulary without an end, or with a mask, heed no ban."""

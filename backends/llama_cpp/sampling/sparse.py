@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -11,6 +11,10 @@ from .candidates import Candidates
 
 
 class SparseSampler(Protocol):
+    def copy(self) -> Self:
+        """Another one that has accepted the same tokens."""
+        ...
+
     def accept(self, token: int) -> None:
         """The next token of the text."""
         ...

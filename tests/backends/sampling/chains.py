@@ -55,7 +55,9 @@ class Reference:
         *,
         handle: int | None = None,
         n_past: int = 10_000,
+        names: Sequence[str] | None = None,
     ) -> None:
+        """`names`: of the samplers, if not those of `params`; "cut" keeps the 256 best."""
         p, keep = params, params.min_keep
         self._ids = np.arange(n_vocab, dtype=np.int32)
         self._chain = C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
@@ -69,7 +71,7 @@ class Reference:
             else:
                 self._add(C.llama_sampler_init_mirostat_v2(seed, p.mirostat_tau, p.mirostat_eta))
         else:
-            for name in p.samplers:
+            for name in p.samplers if names is None else names:
                 match name:
                     case "penalties":
                         self._add(penalties_sampler(p, n_vocab, n_past))
@@ -87,6 +89,10 @@ class Reference:
                         self._add(C.llama_sampler_init_min_p(p.min_p, keep))
                     case "xtc":
                         self._add(C.llama_sampler_init_xtc(p.xtc_probability, p.xtc_threshold, keep, seed))
+                    case "infill" if handle:
+                        self._add(C.llama_sampler_init_infill(handle))
+                    case "cut":
+                        self._add(C.llama_sampler_init_top_k(256))
                     case "temperature":
                         self._add(C.llama_sampler_init_temp_ext(p.temperature, p.dynatemp_range, p.dynatemp_exponent))
             if "adaptive_p" in p.samplers:

@@ -143,7 +143,7 @@ def test_long_runs(spelled: int, index: BreakerIndex) -> None:
 
 @pytest.mark.parametrize("samplers", [("dry", "top_k"), ("top_k", "dry"), ("min_p", "penalties", "dry", "temperature")])
 def test_draws_with_dry_anywhere_in_the_chain(spelled: int, samplers: tuple[str, ...]) -> None:
-    vocab = SamplingVocab.from_model(spelled, 0)
+    vocab = SamplingVocab.from_model(spelled)
     params = SamplingParams(dry_multiplier=2.0, repeat_penalty=1.2, min_p=0.01, samplers=samplers)
     rng = np.random.default_rng(1)
     rows = [model_like(rng, vocab.n_vocab, 0.4) for _ in range(30)]

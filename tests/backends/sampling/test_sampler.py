@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.base import SAMPLER_ORDER, SamplingParams
+from backends.base import SAMPLER_ORDER, SAMPLERS, SamplingParams
 from backends.llama_cpp.sampling import Sampler, SamplingVocab
 from backends.llama_cpp.sampling.limits import LIMITS, bounded
 from tests.backends.sampling.chains import Logits, load_vocab, model_like
@@ -118,7 +118,7 @@ def test_vocabulary_of_a_model(tmp_path: Path) -> None:
     writer.close()
     model = load_vocab(tmp_path / "vocab.gguf")
     handle = C.llama_model_get_vocab(model)
-    vocab = SamplingVocab.from_model(handle, 2048)
+    vocab = SamplingVocab.from_model(handle)
     spelled = bpe_vocab()
     assert vocab.n_vocab == len(spelled)
     assert {spelled.eos, spelled.eot} <= set(vocab.eog.tolist())
@@ -215,7 +215,7 @@ def test_what_has_no_meaning_is_refused(vocab: SamplingVocab) -> None:
 
 
 def test_unknown_samplers_are_passed_over(vocab: SamplingVocab) -> None:
-    assert run(sampler(vocab, samplers=("nonsense", "top_k", "infill"))) == run(sampler(vocab, samplers=("top_k",)))
+    assert run(sampler(vocab, samplers=("nonsense", "top_k", "gone"))) == run(sampler(vocab, samplers=("top_k",)))
 
 
 whole = sorted(field for field in LIMITS if isinstance(getattr(SamplingParams(), field), int))
@@ -243,7 +243,7 @@ hostile_rows = st.sampled_from(
 @given(
     st.dictionaries(st.sampled_from(broken), extreme, max_size=6),
     st.dictionaries(st.sampled_from(whole), extreme_whole, max_size=4),
-    st.just(SAMPLER_ORDER) | st.lists(st.sampled_from([*SAMPLER_ORDER, "adaptive_p"]), max_size=8),
+    st.just(SAMPLER_ORDER) | st.lists(st.sampled_from(SAMPLERS), max_size=8),
     st.dictionaries(st.integers(0, N_VOCAB - 1), extreme, max_size=5),
     hostile_rows,
 )
