@@ -11,6 +11,10 @@ JSON_DEPTH = 128
 MESSAGES = 10_000
 STOP_STRINGS = 64
 STOP_LENGTH = 1024
+SEQUENCES = 1024
+"""Of a request: its prompts times the completions of each. The engine takes them in at once."""
+ECHOED = 1 << 18
+"""Prompt tokens of whose log-probabilities an answer tells, counted for each choice that repeats them."""
 N = 128
 """OpenAI's own bound."""
 LOGIT_BIASES = 10_000

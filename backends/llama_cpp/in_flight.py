@@ -14,10 +14,13 @@ from .blame import Candidate
 from .engine_messages import Resume
 
 MAX_UNTAKEN = 32_768
-"""Events that may wait to be taken: a slow reader's. Each takes 0.3 kB of memory, with 20 log-probabilities 3.2 kB."""
+"""Events that may wait to be taken: a slow reader's. Each takes 0.3 kB of memory, with 20 log-probabilities 3.2 kB;
+those with more count as several."""
 MAX_UNTAKEN_IN_ALL = 8 * MAX_UNTAKEN
 """Beyond so many of all requests, each may have FEW only."""
 FEW = 1024
+LOGPROBS = 20
+"""That an event may have and count as one."""
 
 
 class Run(Candidate):
@@ -35,6 +38,8 @@ class Run(Candidate):
         self._n_processed = self._n_scored = 0
         self._prompt_done = False
         self._events: deque[GenerationEvent | BackendError | None] = deque()
+        self.untaken = 0
+        """Events that wait to be taken, large ones counted as several."""
         self._taker: asyncio.Future[None] | None = None
 
     @property
@@ -46,11 +51,6 @@ class Run(Candidate):
     def ended(self) -> int:
         """How many have ended."""
         return self._request.n - len(self._generated)
-
-    @property
-    def untaken(self) -> int:
-        """Events that wait to be taken."""
-        return len(self._events)
 
     def goes_on(self, index: int) -> bool:
         return index in self._generated
@@ -98,12 +98,20 @@ class Run(Candidate):
         while not self._events:
             self._taker = asyncio.get_running_loop().create_future()
             await self._taker
-        return self._events.popleft()
+        event = self._events.popleft()
+        self.untaken -= _weight(event)
+        return event
 
     def _put(self, event: GenerationEvent | BackendError | None) -> None:
         self._events.append(event)
+        self.untaken += _weight(event)
         if self._taker is not None and not self._taker.done():
             self._taker.set_result(None)
+
+
+def _weight(event: GenerationEvent | BackendError | None) -> int:
+    logprobs = event.logprobs if isinstance(event, TokenChunk | PromptProgress) else None
+    return max(1, sum(len(each.top) for each in logprobs) // LOGPROBS) if logprobs else 1
 
 
 def _seeded(request: GenerateRequest) -> GenerateRequest:

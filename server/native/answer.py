@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from server.generation import TokenText
 from server.schemas.json_types import FLOAT32_MAX
+from server.schemas.logprobs import encoded
 from server.schemas.usage import PromptProgress, Timings
 
 StopType = Literal["none", "eos", "limit", "word"]
@@ -69,13 +70,16 @@ class Final(msgspec.Struct, kw_only=True):
 
 
 def probabilities(tokens: Iterable[TokenText]) -> list[TokenProbability]:
+    """Each encoded: see `server.schemas.logprobs`."""
     return [
-        TokenProbability(
-            token.id,
-            _shown(token.piece),
-            list(token.piece),
-            _number(token.logprob),
-            [Probability(other, _shown(piece), list(piece), _number(logprob)) for other, piece, logprob in token.top],
+        encoded(
+            TokenProbability(
+                token.id,
+                _shown(token.piece),
+                list(token.piece),
+                _number(token.logprob),
+                [Probability(key, _shown(piece), list(piece), _number(logprob)) for key, piece, logprob in token.top],
+            )
         )
         for token in tokens
     ]
@@ -85,7 +89,7 @@ def selected(final: Final, fields: Sequence[str]) -> Any:
     """Only the named fields, `a/b` for b in a under that very name. Unknown ones are left out; no names: everything."""
     if not fields:
         return final
-    whole = msgspec.to_builtins(final)
+    whole = msgspec.structs.asdict(final)
     found = {}
     for path in fields:
         value: Any = whole

@@ -7,17 +7,18 @@ from codecs import getincrementaldecoder
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import msgspec
 
 from backends.base import Backend, GenerateRequest, PromptProgress, SamplingParams
-from server import sse
-from server.errors import unsupported
+from server import limits, sse
+from server.errors import invalid, unsupported
 from server.generation import Generation, TextDelta, TokenText
 from server.hosting.hosted_model import HostedModel
 from server.hosting.served import Served
 from server.merge import merge
-from server.native.answer import Final, Piece, StopType, probabilities, selected
+from server.native.answer import Final, Piece, StopType, TokenProbability, probabilities, selected
 from server.native.line_limits import LineLimits
 from server.native.prompts import biases
 from server.native.settings import request_settings
@@ -26,7 +27,6 @@ from server.sampling import sampling_params
 from server.schemas.native import NativeOptions
 from server.schemas.usage import progress_of
 from server.structured.content import completion_grammar, structure_field
-from server.text.detokenizer import detokenize
 
 
 @dataclass
@@ -36,7 +36,8 @@ class _Choice:
     index: int
     limits: LineLimits
     texts: list[str] = field(default_factory=list)
-    tokens: list[TokenText] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    probabilities: list[TokenProbability] = field(default_factory=list)
     stop_type: StopType = "none"
     stopping_word: str = ""
     unused: int = 0
@@ -57,6 +58,10 @@ class _Prompt:
     clipped: bool
     """Whether the context's end comes before the limit that was asked for."""
 
+    @cached_property
+    def text(self) -> str:
+        return self.generation.prompt
+
 
 @dataclass(frozen=True)
 class Run:
@@ -69,8 +74,10 @@ class Run:
     prompts: list[_Prompt]
 
 
-def check(body: NativeOptions) -> None:
+def check(body: NativeOptions, n_prompts: int = 1) -> None:
     """Raises a 400 for what can't be honoured."""
+    if n_prompts * body.completions > limits.SEQUENCES:
+        raise invalid(f"The prompts times 'n_cmpl' must be at most {limits.SEQUENCES}.", "prompt")
     if body.post_sampling_probs:
         message = "'post_sampling_probs' is not supported: 'n_probs' tells the probabilities before sampling."
         raise unsupported(message, "post_sampling_probs")
@@ -106,12 +113,12 @@ async def prepare(backend: Backend, served: Served, body: NativeOptions, prompts
             cache_prompt=body.cache_prompt is not False,
             grammar=grammar,
         )
-        limits = [LineLimits(body.n_indent or 0, (body.t_max_predict_ms or 0) / 1000) for _ in range(n)]
+        line_limits = [LineLimits(body.n_indent or 0, (body.t_max_predict_ms or 0) / 1000) for _ in range(n)]
         run.prompts.append(
             _Prompt(
                 tokens,
                 Generation(backend, request, stop=body.stop_strings, grammar_field=structure_field(body)),
-                [_Choice(number * n + i, limit) for i, limit in enumerate(limits)],
+                [_Choice(number * n + i, limit) for i, limit in enumerate(line_limits)],
                 clipped=wanted is None or wanted > request.max_tokens,
             )
         )
@@ -124,16 +131,18 @@ async def answer(run: Run) -> bytes:
     async with aclosing(merge([prompt.generation.events() for prompt in run.prompts])) as events:
         async for number, event in events:
             if isinstance(event, TextDelta):
-                for delta in _deltas(run.prompts[number], event):
-                    _take(run.prompts[number], delta)
+                prompt = run.prompts[number]
+                for delta in _deltas(prompt, event):
+                    if _take(prompt, delta) is not None and run.body.probabilities:
+                        prompt.choices[event.index].probabilities += probabilities(delta.tokens)
     for prompt in run.prompts:
         for choice in prompt.choices:
             final = _final(run, prompt, choice)
             final.content = "".join(choice.texts)
             if run.body.return_tokens:
-                final.tokens = [token.id for token in choice.tokens]
+                final.tokens = choice.tokens
             if run.body.probabilities:
-                final.completion_probabilities = probabilities(choice.tokens)
+                final.completion_probabilities = choice.probabilities
             finals.append(selected(final, run.body.response_fields or ()))
     return msgspec.json.encode(finals[0] if len(finals) == 1 else finals)
 
@@ -178,7 +187,7 @@ def _take(prompt: _Prompt, delta: TextDelta) -> str | None:
         return None
     text, ended = choice.limits.take(delta.text)
     choice.texts.append(text)
-    choice.tokens += delta.tokens
+    choice.tokens += [token.id for token in delta.tokens]
     if ended:
         choice.stop_type = "limit"
         prompt.generation.end(delta.index)
@@ -240,7 +249,7 @@ def _final(run: Run, prompt: _Prompt, choice: _Choice) -> Final:
         tokens_predicted=predicted,
         tokens_evaluated=len(prompt.tokens),
         generation_settings=request_settings(run.body, run.sampling, run.backend.model.drafters),
-        prompt=detokenize(run.backend.tokenizer.info, prompt.tokens, special=True),
+        prompt=prompt.text,
         has_new_line=choice.limits.has_new_line,
         truncated=prompt.clipped and choice.stop_type == "limit" and _filled(run, prompt, predicted),
         stop_type=choice.stop_type,

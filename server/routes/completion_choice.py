@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 
 from backends.base import FinishReason, TokenizerInfo, TokenLogprob
@@ -20,11 +21,18 @@ class Echo:
         self._from_text = text is not None
         self._hidden = 1 if self._from_text and tokens and tokens[0] == info.bos else 0
         self._scored: list[TokenLogprob] = []
+        self._logprobs: CompletionLogprobs | None = None
         self.text = detokenize(info, tokens) if text is None else text
 
     def score(self, logprobs: Iterable[TokenLogprob]) -> None:
         """The next tokens' log-probabilities, from the second token on."""
         self._scored += logprobs
+
+    async def logprobs(self) -> CompletionLogprobs:
+        """Of its tokens, all of which have been scored. Made once, in a thread: a long one takes a second."""
+        if self._logprobs is None:
+            self._logprobs = await asyncio.to_thread(lambda: completion_logprobs(self.tokens()))
+        return self._logprobs
 
     def tokens(self) -> list[tuple[int, TokenText]]:
         """Each token with its place in `text`."""
@@ -67,12 +75,20 @@ class Choice:
         """`prompt_length` is in characters: offsets count from the prompt's first, given back or not."""
         self._offsets = Offsets(info, prompt_length)
         self._texts: list[str] = []
-        self._tokens: list[TokenText] = []
+        self._n_scored = 0
+        self._score = 0.0
+        self.logprobs = completion_logprobs(())
+        """Of what has been taken to be told of."""
         self.finish_reason: FinishReason = "stop"
 
-    def take(self, delta: TextDelta) -> None:
+    def take(self, delta: TextDelta, *, tell: bool) -> None:
+        """`tell`: of its log-probabilities."""
         self._texts.append(delta.text)
-        self._tokens += delta.tokens
+        if tell:
+            self.logprobs.extend(self.placed(delta.tokens))
+        scores = [token.logprob for token in delta.tokens if token.logprob is not None]
+        self._n_scored += len(scores)
+        self._score += sum(scores)
         self.finish_reason = delta.finish_reason or self.finish_reason
 
     @property
@@ -82,13 +98,8 @@ class Choice:
     @property
     def mean_logprob(self) -> float:
         """What `best_of` ranks by; a candidate without tokens comes last."""
-        scores = [token.logprob for token in self._tokens if token.logprob is not None]
-        return sum(scores) / len(scores) if scores else float("-inf")
+        return self._score / self._n_scored if self._n_scored else float("-inf")
 
-    def placed(self, tokens: Iterable[TokenText]) -> list[tuple[int, TokenText]]:
-        """The choice's next tokens with their places."""
-        return [(self._offsets.place(token.id), token) for token in tokens]
-
-    def logprobs(self, echo: Echo | None) -> CompletionLogprobs:
-        """Of the whole completion, after those of the prompt if it is given back."""
-        return completion_logprobs([*(echo.tokens() if echo else []), *self.placed(self._tokens)])
+    def placed(self, tokens: Iterable[TokenText]) -> CompletionLogprobs:
+        """Those of the choice's next tokens, with their places."""
+        return completion_logprobs((self._offsets.place(token.id), token) for token in tokens)

@@ -14,10 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from backends.base import Backend, GenerateRequest, PromptProgress
-from server import sse
+from server import limits, sse
 from server.access.caller import caller_of
 from server.body import read_body
 from server.connection import unless_gone
+from server.errors import invalid
 from server.generation import Generation, TextDelta
 from server.merge import merge
 from server.prompt import completion_tokens, infill_tokens, room_for
@@ -81,9 +82,10 @@ async def _prepare(backend: Backend, body: CompletionRequest) -> _Run:
     limit = body.completion_limit
     asked = body.max_tokens is not None or (body.n_predict or -1) >= 0
     selects = body.candidates > (body.n or 1)
+    tokenized = [await _tokens(backend, body, prompt, number) for number, prompt in enumerate(body.prompts)]
+    _check_echo(body, tokenized)
     prompts = []
-    for number, prompt in enumerate(body.prompts):
-        tokens = await _tokens(backend, body, prompt, number)
+    for number, (prompt, tokens) in enumerate(zip(body.prompts, tokenized, strict=True)):
         request = GenerateRequest(
             id=f"{run_id}-{number}",
             prompt=tokens,
@@ -105,6 +107,12 @@ async def _prepare(backend: Backend, body: CompletionRequest) -> _Run:
     return _Run(run_id, body, prompts, fingerprint(backend.model), int(time.time()))
 
 
+def _check_echo(body: CompletionRequest, prompts: list[list[int]]) -> None:
+    """Raises a 400 for an answer that would tell too much of its prompts."""
+    if body.echo and body.logprobs is not None and sum(map(len, prompts)) * (body.n or 1) > limits.ECHOED:
+        raise invalid(f"'echo' with 'logprobs' can tell of at most {limits.ECHOED} prompt tokens in all.", "echo")
+
+
 def _tells(body: CompletionRequest) -> bool:
     """Whether the answer tells of the prompt: its text, or where it ends."""
     return bool(body.echo) or body.logprobs is not None
@@ -123,12 +131,12 @@ async def _answer(run: _Run) -> Completion:
         async for number, event in events:
             prompt = run.prompts[number]
             if isinstance(event, TextDelta):
-                prompt.choices[event.index].take(event)
+                prompt.choices[event.index].take(event, tell=run.body.logprobs is not None)
             elif prompt.echo is not None:
                 prompt.echo.score(event.logprobs)
     n = run.body.n or 1
     choices = [
-        _choice(run.body, prompt.echo, choice, number * n + rank)
+        await _choice(run.body, prompt.echo, choice, number * n + rank)
         for number, prompt in enumerate(run.prompts)
         for rank, choice in enumerate(_best(prompt.choices, n))
     ]
@@ -149,13 +157,15 @@ def _best(choices: list[Choice], n: int) -> list[Choice]:
     return sorted(choices, key=lambda choice: choice.mean_logprob, reverse=True)[:n]
 
 
-def _choice(body: CompletionRequest, echo: Echo | None, choice: Choice, index: int) -> CompletionChoice:
-    return CompletionChoice(
-        index=index,
-        text=(echo.text if echo else "") + choice.text,
-        logprobs=choice.logprobs(echo) if body.logprobs is not None else None,
-        finish_reason=choice.finish_reason,
-    )
+async def _choice(body: CompletionRequest, echo: Echo | None, choice: Choice, index: int) -> CompletionChoice:
+    text, logprobs = choice.text, choice.logprobs
+    if echo is not None:
+        text = echo.text + text
+        if body.logprobs is not None:
+            logprobs = completion_logprobs(())
+            logprobs.extend(await echo.logprobs())
+            logprobs.extend(choice.logprobs)
+    return CompletionChoice(index, text, logprobs if body.logprobs is not None else None, choice.finish_reason)
 
 
 async def _chunks(run: _Run) -> AsyncGenerator[bytes, None]:
@@ -163,7 +173,7 @@ async def _chunks(run: _Run) -> AsyncGenerator[bytes, None]:
     body = run.body
     n = body.n or 1
     running = n * len(run.prompts)
-    echoed = [prompt.echo is None for prompt in run.prompts]
+    echoed = [False] * len(run.prompts)
     async with aclosing(merge([prompt.generation.events() for prompt in run.prompts])) as events:
         async for number, event in events:
             prompt = run.prompts[number]
@@ -173,14 +183,14 @@ async def _chunks(run: _Run) -> AsyncGenerator[bytes, None]:
                 if body.return_progress:
                     yield _chunk(run, CompletionChunkChoice(number * n, ""), progress=(prompt, event))
                 continue
-            if not echoed[number]:
+            if prompt.echo is not None and not echoed[number]:
                 echoed[number] = True
                 for index in range(n):
-                    yield _echo_chunk(run, prompt, number * n + index)
+                    yield await _echo_chunk(run, prompt.echo, number * n + index)
             index = number * n + event.index
             logprobs = None
             if body.logprobs is not None and (event.text or event.tokens):
-                logprobs = completion_logprobs(prompt.choices[event.index].placed(event.tokens))
+                logprobs = prompt.choices[event.index].placed(event.tokens)
             if event.text:
                 choice = CompletionChunkChoice(index, event.text, logprobs)
                 yield _chunk(run, choice, timed=bool(body.timings_per_token))
@@ -194,10 +204,9 @@ async def _chunks(run: _Run) -> AsyncGenerator[bytes, None]:
         yield _chunk(run, None, timed=True)
 
 
-def _echo_chunk(run: _Run, prompt: _Prompt, index: int) -> bytes:
-    assert prompt.echo is not None
-    logprobs = completion_logprobs(prompt.echo.tokens()) if run.body.logprobs is not None else None
-    return _chunk(run, CompletionChunkChoice(index, prompt.echo.text, logprobs))
+async def _echo_chunk(run: _Run, echo: Echo, index: int) -> bytes:
+    logprobs = await echo.logprobs() if run.body.logprobs is not None else None
+    return _chunk(run, CompletionChunkChoice(index, echo.text, logprobs))
 
 
 def _chunk(

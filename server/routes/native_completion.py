@@ -28,7 +28,7 @@ Body = TypeVar("Body", bound=NativeOptions)
 async def completion(request: Request) -> Response:
     state = state_of(request)
     body = await read_body(NativeCompletionRequest, request, state.limits)
-    check(body)
+    check(body, len(body.prompt))
     return await _respond(request, body, _completion)
 
 

@@ -1,12 +1,19 @@
-"""Log-probabilities as the two endpoints write them."""
+"""Log-probabilities as the two endpoints write them.
+
+Each token's are encoded as it comes. Answers that aren't streamed hold all of them until their end: as JSON they take a
+third of the memory, and the end of a long one holds nobody up.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar, cast
 
 import msgspec
 
 from server.generation import TokenText
+
+T = TypeVar("T")
 
 LEAST = -9999.0
 """OpenAI's stand-in for minus infinity, which JSON lacks."""
@@ -35,18 +42,32 @@ class CompletionLogprobs(msgspec.Struct):
     tokens: list[str]
     top_logprobs: list[dict[str, float]]
 
+    def extend(self, more: CompletionLogprobs) -> None:
+        """By those of the tokens that follow."""
+        self.text_offset += more.text_offset
+        self.token_logprobs += more.token_logprobs
+        self.tokens += more.tokens
+        self.top_logprobs += more.top_logprobs
+
+
+def encoded(value: T) -> T:
+    """What stands for the value in an answer: its JSON, which is written as it is."""
+    return cast("T", msgspec.Raw(msgspec.json.encode(value)))
+
 
 def chat_logprobs(tokens: Iterable[TokenText]) -> ChatLogprobs:
     """A token that is a part of a character shows as U+FFFD; its `bytes` tell."""
     return ChatLogprobs(
         content=[
-            TokenLogprob(
-                token=_shown(token.piece),
-                logprob=_number(token.logprob),
-                bytes=list(token.piece),
-                top_logprobs=[
-                    TopLogprob(_shown(piece), _number(logprob), list(piece)) for _, piece, logprob in token.top
-                ],
+            encoded(
+                TokenLogprob(
+                    token=_shown(token.piece),
+                    logprob=_number(token.logprob),
+                    bytes=list(token.piece),
+                    top_logprobs=[
+                        TopLogprob(_shown(piece), _number(logprob), list(piece)) for _, piece, logprob in token.top
+                    ],
+                )
             )
             for token in tokens
         ]
@@ -65,7 +86,9 @@ def completion_logprobs(tokens: Iterable[tuple[int, TokenText]]) -> CompletionLo
         result.text_offset.append(offset)
         result.tokens.append(name)
         result.token_logprobs.append(_number(token.logprob))
-        result.top_logprobs.append(top if token.logprob is None else {**top, name: _number(token.logprob)})
+        if token.logprob is not None:
+            top[name] = _number(token.logprob)
+        result.top_logprobs.append(encoded(top))
     return result
 
 

@@ -1,25 +1,25 @@
 """The bodies of llama-server's own endpoints.
 
-Where llama-server and OpenAI differ in what a field may be (biases as pairs, temperatures above 2, an empty `stop`),
-these take llama-server's. `docs/endpoints.md` tells what each field does.
+Where llama-server and OpenAI differ in what a field may be (biases beyond 100, temperatures above 2), these take
+llama-server's. `docs/endpoints.md` tells what each field does.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, Tag
+from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from server import limits
 from server.schemas.conversation import ConversationFields
-from server.schemas.generation import StopString
-from server.schemas.json_types import FLOAT32_MAX, INT32_MAX, Body, Integer, Number, text_or_list
+from server.schemas.generation import Stop
+from server.schemas.json_types import FLOAT32_MAX, INT32_MAX, Body, Integer, Number
 from server.schemas.lora import LoraScales
 from server.schemas.samplers import Count, SamplerFields
 from server.schemas.structure import StructureFields
 
-MAX_PROMPTS = 1024
+MAX_FILES = 1024
 MAX_PROBS = 1024
 MAX_RESPONSE_FIELDS = 64
 INT64_MAX = 2**63 - 1
@@ -39,8 +39,8 @@ def _prompts(value: Any) -> tuple[MixedPrompt, ...]:
     if isinstance(value, list) and not any(_is_token(item) for item in value):
         if not value:
             raise _refuse("prompt", "must not be an empty list")
-        if len(value) > MAX_PROMPTS:
-            raise _refuse("prompt", f"must be at most {MAX_PROMPTS} prompts")
+        if len(value) > limits.SEQUENCES:
+            raise _refuse("prompt", f"must be at most {limits.SEQUENCES} prompts")
         return tuple(_prompt(item) for item in value)
     return (_prompt(value),)
 
@@ -98,7 +98,7 @@ _Bias = Number | Literal[False]
 _AnyPrompt = MixedInput | PromptObject
 _WithTokens = Annotated[list[int | str], Field(json_schema_extra={"contains": {"type": "integer"}})]
 _PromptsInput = (
-    str | _WithTokens | PromptObject | Annotated[list[_AnyPrompt], Field(min_length=1, max_length=MAX_PROMPTS)]
+    str | _WithTokens | PromptObject | Annotated[list[_AnyPrompt], Field(min_length=1, max_length=limits.SEQUENCES)]
 )
 _BiasesInput = (
     Annotated[dict[str, _Bias], Field(max_length=limits.LOGIT_BIASES)]
@@ -109,8 +109,6 @@ Prompts = Annotated[tuple[MixedPrompt, ...], PlainValidator(_prompts, json_schem
 BiasPairs = Annotated[
     tuple[tuple[int | str, float | bool], ...], PlainValidator(_bias_pairs, json_schema_input_type=_BiasesInput)
 ]
-StopStrings = Annotated[list[StopString], Field(max_length=limits.STOP_STRINGS, fail_fast=True)]
-Stop = Annotated[Annotated[StopString, Tag("<text>")] | Annotated[StopStrings, Tag("<list>")], text_or_list]
 Limit = Annotated[Integer, Field(ge=-1, le=INT32_MAX)]
 """A number of tokens; -1: no limit."""
 
@@ -194,7 +192,7 @@ class InfillRequest(NativeOptions):
 
     input_prefix: str
     input_suffix: str
-    input_extra: Annotated[list[ExtraInput], Field(max_length=MAX_PROMPTS, fail_fast=True)] | None = None
+    input_extra: Annotated[list[ExtraInput], Field(max_length=MAX_FILES, fail_fast=True)] | None = None
     prompt: str | None = None
     """Goes behind the prefix; unlike it, markup in it is read as special tokens."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from server import limits
 from server.errors import invalid, unsupported
 from server.schemas.chat import ChatCompletionRequest
-from server.schemas.completion import MAX_PROMPTS, CompletionRequest
+from server.schemas.completion import CompletionRequest
 from server.schemas.conversation import ConversationFields
 from server.schemas.generation import GenerationFields
 from server.schemas.messages import AssistantMessage, Message, UserMessage
@@ -41,8 +42,8 @@ def check_completion(request: CompletionRequest) -> None:
         raise invalid(f"'best_of' ({best_of}) must be at least 'n' ({n}).", "best_of")
     if best_of and best_of > n and request.stream:
         raise invalid("The best of several completions is known at their end: 'best_of' can't be streamed.", "best_of")
-    if len(request.prompts) * request.candidates > MAX_PROMPTS:
-        raise invalid(f"The prompts times 'n' or 'best_of' must be at most {MAX_PROMPTS}.", "prompt")
+    if len(request.prompts) * request.candidates > limits.SEQUENCES:
+        raise invalid(f"The prompts times 'n' or 'best_of' must be at most {limits.SEQUENCES}.", "prompt")
     if request.suffix and request.echo:
         raise invalid("'suffix' and 'echo' exclude each other.", "suffix")
 

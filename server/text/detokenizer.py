@@ -16,15 +16,14 @@ from backends.base import TokenizerInfo
 class Detokenizer:
     """The text of one sequence. Call `push` per token and `finish` once at its end."""
 
-    __slots__ = ("_as_text", "_partial", "_pieces")
+    __slots__ = ("_instead", "_partial", "_pieces", "_unshown")
 
     def __init__(self, info: TokenizerInfo, *, special: bool = False, instead: Mapping[int, str] | None = None) -> None:
         """`special`: render control tokens as their markup, instead of as nothing. `instead`: what to render these
         tokens as."""
         self._pieces = info.pieces
-        self._as_text: dict[int, str] = {} if special else dict.fromkeys(info.control_tokens, "")
-        """Tokens that aren't rendered as their bytes."""
-        self._as_text.update(instead or {})
+        self._unshown: frozenset[int] = frozenset() if special else info.control_tokens
+        self._instead = instead or {}
         self._partial = b""
 
     @property
@@ -34,9 +33,11 @@ class Detokenizer:
 
     def push(self, token: int) -> str:
         """The characters that `token` completes, perhaps none. Raises IndexError if the vocabulary has no such id."""
-        if token in self._as_text:
-            text = self._as_text[token]
+        if token in self._instead:
+            text = self._instead[token]
             return self.finish() + text if text else ""
+        if token in self._unshown:
+            return ""
         data = self._partial + self._pieces[token]
         text, used = utf_8_decode(data, "replace", False)
         self._partial = data[used:]

@@ -93,6 +93,29 @@ async def test_echo_with_the_prompts_own_logprobs(stream: bool) -> None:
     assert backend.requests[0].prompt_logprobs == 1
 
 
+async def test_every_choice_tells_of_the_prompt() -> None:
+    state, _ = scripted_state(lambda index: "cd"[index])
+    for choice, own in zip(
+        (await completion(state, prompt="ab", n=2, echo=True, logprobs=1)).json()["choices"], "cd", strict=True
+    ):
+        assert choice["logprobs"]["tokens"] == ["a", "b", own]
+        assert choice["logprobs"]["text_offset"] == [0, 1, 2]
+        assert choice["logprobs"]["top_logprobs"][1] == {"b": -2.0}
+
+
+async def test_what_may_be_told_of_prompts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.limits.ECHOED", 12)
+    state, backend = scripted_state()
+    fields: dict[str, Any] = {"prompt": ["abc", "d"], "echo": True, "n": 2}  # and a BOS before each
+    assert (await completion(state, **fields, logprobs=0)).status_code == 200
+    assert (await completion(state, **{**fields, "n": 3})).status_code == 200
+    n_requests = len(backend.requests)
+    for stream in (False, True):
+        response = await completion(state, **{**fields, "n": 3}, logprobs=0, stream=stream)
+        assert (response.status_code, error(response)["param"]) == (400, "echo")
+    assert len(backend.requests) == n_requests
+
+
 async def test_markup_in_a_prompt_takes_its_place_in_the_text() -> None:
     state, _ = scripted_state(lambda index: "c")
     choice = (await completion(state, prompt="a<s>b", echo=True, logprobs=0)).json()["choices"][0]

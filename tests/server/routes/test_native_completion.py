@@ -198,6 +198,8 @@ async def test_probabilities() -> None:
     assert [len(piece["completion_probabilities"]) for piece in pieces] == [1, 2]
     assert "completion_probabilities" not in final
     assert "completion_probabilities" not in await answer(state, n_probs=0)
+    only = await answer(state, n_probs=2, response_fields=["completion_probabilities"])
+    assert only == {"completion_probabilities": [first, *only["completion_probabilities"][1:]]}
 
 
 async def test_response_fields() -> None:
@@ -280,6 +282,7 @@ async def test_accepted_without_effect() -> None:
         ({"max_tokens": 1.5}, "max_tokens"),
         ({"n_cmpl": 0}, "n_cmpl"),
         ({"n": 129}, "n"),
+        ({"prompt": ["a"] * 100, "n_cmpl": 20}, "prompt"),
         ({"n_probs": -1}, "n_probs"),
         ({"logprobs": True}, "logprobs"),
         ({"stream": "yes"}, "stream"),
@@ -345,6 +348,48 @@ async def test_infill() -> None:
     final = (await send(state, "/infill", input_prefix="p", input_suffix="s", n_predict=2)).json()
     assert (set(final), final["content"]) == (FINAL, "he")
     assert len(await events(state, path="/infill", input_prefix="p", input_suffix="s")) == 6
+
+
+LLAMA_VIM: dict[str, Any] = {
+    "id_slot": 0,
+    "input_prefix": "a\nb\n",
+    "input_suffix": "\nd\n",
+    "input_extra": [{"text": "ex", "time": [1700000000, 5], "filename": "f"}],
+    "prompt": "    c",
+    "n_predict": 128,
+    "stop": [],
+    "n_indent": 4,
+    "top_k": 40,
+    "top_p": 0.9,
+    "samplers": ["top_k", "top_p", "infill"],
+    "t_max_prompt_ms": 500,
+    "t_max_predict_ms": 1000,
+    "stream": False,
+    "cache_prompt": True,
+    "response_fields": ["content", "timings/prompt_n", "timings/predicted_n", "tokens_cached", "truncated"],
+}
+"""What llama.vim and llama.vscode send for a completion."""
+
+
+async def test_what_editors_send() -> None:
+    state, backend = scripted_state(lambda index: "cd")
+    final = (await send(state, "/infill", **LLAMA_VIM)).json()
+    assert final.keys() == set(LLAMA_VIM["response_fields"])
+    assert (final["content"], final["timings/predicted_n"]) == ("cd", 2)
+    sampling = backend.requests[0].sampling
+    assert (sampling.samplers, sampling.top_k, sampling.top_p) == (("top_k", "top_p", "infill"), 40, 0.9)
+    whole = (await send(state, "/infill", **LLAMA_VIM | {"response_fields": [], "samplers": "kpi"})).json()
+    assert whole["generation_settings"]["samplers"] == ["top_k", "top_p", "infill"]
+
+
+async def test_a_random_seed_that_is_sent_back_is_random_again() -> None:
+    state, backend = scripted_state()
+    shown = (await answer(state))["generation_settings"]["seed"]
+    props = (await call(state, "GET", "/props")).json()["default_generation_settings"]["params"]
+    assert shown == props["seed"] == 4294967295
+    assert (await answer(state, seed=shown))["generation_settings"]["seed"] == shown
+    await call(state, "POST", "/v1/completions", json={"model": "m", "prompt": "hi", "seed": shown})
+    assert [request.sampling.seed for request in backend.requests] == [None, None, None]
 
 
 async def test_infill_is_cut_to_the_context() -> None:
