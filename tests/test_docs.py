@@ -73,8 +73,9 @@ def paths(routes: Iterable[BaseRoute], prefix: str = "") -> set[str]:
     return found
 
 
-def test_the_readme_names_every_endpoint() -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/endpoints.md"])
+def test_every_endpoint_is_named(page: str) -> None:
     served = paths(create_app(scripted_state()[0]).routes)
-    named = set(re.findall(r"`(?:GET|POST) (/\S+)`", (ROOT / "README.md").read_text()))
+    named = set(re.findall(r"`(?:GET|POST) (/\S+)`", (ROOT / page).read_text()))
     assert named <= served
     assert {path for path in served if f"/v1{path}" not in served and path != "/v1/health"} <= named

@@ -101,6 +101,8 @@ class Dialect:
         elif calls and not style.calls:
             printed = self.own_format.format.printed
             messages = generic_prompt.with_calls(messages, printed, results=style.results)
+        if not style.system:
+            messages = generic_prompt.without_system(messages)
         return self.template.render(
             messages, tools=described, add_generation_prompt=add_generation_prompt, variables=variables
         )

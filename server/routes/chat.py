@@ -80,7 +80,7 @@ async def _prepare(backend: Backend, served: Served, body: ChatCompletionRequest
     tokens = await chat_tokens(backend.tokenizer, planned.prompt)
     limit = body.completion_limit
     asked = limit is not None
-    if not asked and body.n_predict is None:
+    if body.limit is None:
         limit = served.model.default_max_tokens
     request = GenerateRequest(
         id=f"chatcmpl-{uuid.uuid4().hex}",
@@ -109,7 +109,7 @@ async def _answer(chat: _Chat) -> ChatCompletion:
     """Run to the end and put the choices together."""
     n = len(chat.replies)
     answers = [Assembly() for _ in range(n)]
-    tokens: list[list[TokenText]] = [[] for _ in range(n)]
+    logprobs = [chat_logprobs(()) for _ in range(n)]
     reasons: list[FinishReason] = ["stop"] * n
     async with aclosing(chat.generation.events()) as events:
         async for event in events:
@@ -118,14 +118,14 @@ async def _answer(chat: _Chat) -> ChatCompletion:
             reply = chat.replies[event.index]
             answers[event.index].add(reply.take(event))
             if chat.body.logprobs:
-                tokens[event.index] += event.tokens
+                logprobs[event.index].content += chat_logprobs(event.tokens).content
             if event.finish_reason is not None:
                 reasons[event.index] = _finish_reason(chat, event)
     choices = [
         ChatChoice(
             index=index,
             message=answers[index].message,
-            logprobs=chat_logprobs(tokens[index]) if chat.body.logprobs else None,
+            logprobs=logprobs[index] if chat.body.logprobs else None,
             finish_reason=reasons[index],
         )
         for index in range(n)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StringConstraints, Tag
 from pydantic_core import PydanticCustomError
 
 from server.schemas.conversation import ConversationFields
@@ -28,7 +28,16 @@ MetadataValue = Annotated[str, StringConstraints(max_length=512)]
 Metadata = Annotated[
     dict[MetadataKey, MetadataValue], BeforeValidator(_few), Field(json_schema_extra={"maxProperties": MAX_METADATA})
 ]
-AtLeastOne = Annotated[Integer, Field(ge=1)]
+
+
+def _not_zero(limit: int) -> int:
+    if limit == 0:
+        raise PydanticCustomError("limit", "must be at least 1, or -1 for no limit")
+    return limit
+
+
+Limit = Annotated[Integer, Field(ge=-1, json_schema_extra={"not": {"const": 0}}), AfterValidator(_not_zero)]
+"""A number of tokens; -1, which is llama-server's: to the context's end."""
 Budget = Annotated[Integer, Field(ge=-1, le=INT32_MAX)]
 
 
@@ -99,8 +108,8 @@ class PromptCacheOptions(Body):
 class ChatCompletionRequest(GenerationFields, ConversationFields):
     """OpenAI's CreateChatCompletionRequest, and llama-server's additions."""
 
-    max_tokens: AtLeastOne | None = None
-    max_completion_tokens: AtLeastOne | None = None
+    max_tokens: Limit | None = None
+    max_completion_tokens: Limit | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
 
@@ -134,8 +143,12 @@ class ChatCompletionRequest(GenerationFields, ConversationFields):
         return None if budget == -1 else budget
 
     @property
+    def limit(self) -> int | None:
+        """Tokens to generate as the request says it, -1 for as many as fit; None if it doesn't say."""
+        named = (self.max_completion_tokens, self.max_tokens, self.n_predict)
+        return next((limit for limit in named if limit is not None), None)
+
+    @property
     def completion_limit(self) -> int | None:
         """The most tokens to generate; None: to the context's end."""
-        if (limit := self.max_completion_tokens or self.max_tokens) is not None:
-            return limit
-        return self.n_predict if self.n_predict is not None and self.n_predict >= 0 else None
+        return None if self.limit == -1 else self.limit

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
+from server import limits
 from server.schemas.generation import GenerationFields
 from server.schemas.json_types import INT32_MAX, Integer
 from server.schemas.tools import ResponseFormat
 
 DEFAULT_MAX_TOKENS = 16
-MAX_PROMPTS = 1024
 
 TokenId = Annotated[int, Field(ge=0, le=INT32_MAX)]
 Tokens = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
@@ -29,9 +29,9 @@ def _prompt_form(value: Any) -> str | None:
 
 Prompt = Annotated[
     Annotated[str, Tag("<text>")]
-    | Annotated[list[str], Tag("<texts>"), Field(min_length=1, max_length=MAX_PROMPTS, fail_fast=True)]
+    | Annotated[list[str], Tag("<texts>"), Field(min_length=1, max_length=limits.SEQUENCES, fail_fast=True)]
     | Annotated[Tokens, Tag("<tokens>")]
-    | Annotated[list[Tokens], Tag("<token lists>"), Field(min_length=1, max_length=MAX_PROMPTS, fail_fast=True)],
+    | Annotated[list[Tokens], Tag("<token lists>"), Field(min_length=1, max_length=limits.SEQUENCES, fail_fast=True)],
     Discriminator(
         _prompt_form,
         custom_error_type="prompt",
@@ -44,7 +44,8 @@ class CompletionRequest(GenerationFields):
     """OpenAI's CreateCompletionRequest, and llama-server's additions."""
 
     prompt: Prompt | None
-    max_tokens: Annotated[Integer, Field(ge=0)] | None = None
+    max_tokens: Annotated[Integer, Field(ge=-1)] | None = None
+    """-1, which is llama-server's: to the context's end."""
     best_of: Annotated[Integer, Field(ge=0, le=20)] | None = None
     echo: bool | None = None
     logprobs: Annotated[Integer, Field(ge=0, le=5)] | None = None
@@ -69,9 +70,7 @@ class CompletionRequest(GenerationFields):
 
     @property
     def completion_limit(self) -> int | None:
-        """The most tokens to generate; None: to the context's end (`n_predict` -1)."""
-        if self.max_tokens is not None:
-            return self.max_tokens
-        if self.n_predict is not None:
-            return self.n_predict if self.n_predict >= 0 else None
-        return DEFAULT_MAX_TOKENS
+        """The most tokens to generate; None: to the context's end (-1)."""
+        named = (self.max_tokens, self.n_predict, DEFAULT_MAX_TOKENS)
+        limit = next(limit for limit in named if limit is not None)
+        return None if limit == -1 else limit

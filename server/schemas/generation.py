@@ -8,12 +8,13 @@ from pydantic import Field, StringConstraints, Tag
 
 from server import limits
 from server.schemas.json_types import INT32_MAX, Body, Integer, Omissible, text_or_list
+from server.schemas.logit_bias import LogitBiases
 from server.schemas.lora import LoraScales
 from server.schemas.samplers import SamplerFields
 from server.schemas.structure import StructureFields
 
 StopString = Annotated[str, StringConstraints(max_length=limits.STOP_LENGTH)]
-StopStrings = Annotated[list[StopString], Field(min_length=1, max_length=limits.STOP_STRINGS, fail_fast=True)]
+StopStrings = Annotated[list[StopString], Field(max_length=limits.STOP_STRINGS, fail_fast=True)]
 Stop = Annotated[Annotated[StopString, Tag("<text>")] | Annotated[StopStrings, Tag("<list>")], text_or_list]
 
 
@@ -30,6 +31,7 @@ class GenerationFields(SamplerFields, StructureFields):
     stream_options: StreamOptions | None = None
     stop: Stop | None = None
     n: Annotated[Integer, Field(ge=1, le=limits.N)] | None = None
+    logit_bias: LogitBiases | None = None
     user: Omissible[str] = None
 
     # llama-server's own

@@ -60,9 +60,9 @@ def _of_tools(body: ConversationFields) -> Iterator[tuple[str, Any]]:
 
 
 def _of_format(response_format: ResponseFormat | None) -> Iterator[tuple[str, Any]]:
-    if isinstance(response_format, JsonObjectFormat):
+    if isinstance(response_format, (JsonObjectFormat, JsonSchemaFormat)):
         yield "response_format.schema", response_format.schema_
-    elif isinstance(response_format, JsonSchemaFormat):
+    if isinstance(response_format, JsonSchemaFormat) and response_format.json_schema is not None:
         yield "response_format.json_schema.schema", response_format.json_schema.schema_
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic_core import PydanticCustomError
 
-from server.schemas.json_types import Body
+from server.schemas.json_types import Body, Omissible
 
 MAX_TOOLS = 1024
 
@@ -120,15 +121,25 @@ class JsonObjectFormat(Body):
 
 
 class JsonSchema(Body):
-    name: str
+    name: str | None = None
+    """llama-server asks for none."""
     description: str | None = None
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
     strict: bool | None = None
 
 
 class JsonSchemaFormat(Body):
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["json_schema"]}, {"required": ["schema"]}]})
     type: Literal["json_schema"]
-    json_schema: JsonSchema
+    json_schema: Omissible[JsonSchema] = None
+    schema_: Omissible[dict[str, Any]] = Field(default=None, alias="schema")
+    """llama-server's own, where there is no `json_schema`."""
+
+    @model_validator(mode="after")
+    def _has_a_schema(self) -> JsonSchemaFormat:
+        if self.json_schema is None and self.schema_ is None:
+            raise PydanticCustomError("json_schema", "of the type 'json_schema' must have 'json_schema', or 'schema'")
+        return self
 
 
 ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]

@@ -10,7 +10,7 @@ from server.body import parse_json
 from server.chat.formats.grammar import Grammar, regex
 from server.errors import APIError
 from server.schemas.structure import StructuredOutputs, StructureFields
-from server.schemas.tools import JsonObjectFormat, JsonSchemaFormat, ResponseFormat
+from server.schemas.tools import JsonObjectFormat, JsonSchema, JsonSchemaFormat, ResponseFormat
 from server.structured.aside import aside
 from server.structured.gbnf import gbnf_rule
 from server.structured.json_schema import ANY_OBJECT, json_object_rule, json_rule
@@ -68,12 +68,12 @@ def _asked(fields: StructureFields, response_format: ResponseFormat | None) -> I
 def _of_format(response_format: ResponseFormat | None) -> Iterator[Asked]:
     place = Place("response_format")
     match response_format:
-        case JsonObjectFormat(schema_=dict() as schema):
-            yield place.to("schema"), schema
+        case JsonObjectFormat(schema_=dict() as schema) | JsonSchemaFormat(json_schema=None, schema_=dict() as schema):
+            yield place.to("schema"), schema or ANY_OBJECT
         case JsonObjectFormat():
             yield place, response_format
-        case JsonSchemaFormat():
-            yield place.to("json_schema"), response_format
+        case JsonSchemaFormat(json_schema=JsonSchema() as named):
+            yield place.to("json_schema"), named
 
 
 def _of_fields(fields: StructureFields) -> Iterator[Asked]:
@@ -107,7 +107,7 @@ def _rule(place: Place, value: Any) -> str:
     match str(place.step).removeprefix("guided_"):
         case "response_format" | "json_object":
             return json_object_rule()
-        case "json_schema" if isinstance(value, JsonSchemaFormat):
+        case "json_schema" if isinstance(value, JsonSchema):
             return _named_schema_rule(place, value)
         case "json_schema" | "schema":
             return json_rule(value, place, strict=True)
@@ -120,13 +120,12 @@ def _rule(place: Place, value: Any) -> str:
     return gbnf_rule(value, place) if place == Place("grammar") or "::=" in value else lark_rule(value, place)
 
 
-def _named_schema_rule(place: Place, value: JsonSchemaFormat) -> str:
-    """OpenAI's: what isn't strict is followed as far as it can be."""
-    if not _NAME.fullmatch(value.json_schema.name):
+def _named_schema_rule(place: Place, named: JsonSchema) -> str:
+    """OpenAI's: what isn't strict is followed as far as it can be. As in llama-server, none and an empty one are any
+    object's."""
+    if named.name is not None and not _NAME.fullmatch(named.name):
         raise place.to("name").error("must be 1 to 64 letters, digits, underscores and dashes.")
-    schema = value.json_schema.schema_
-    strict = value.json_schema.strict is True
-    return json_rule(ANY_OBJECT if schema is None else schema, place.to("schema"), strict=strict)
+    return json_rule(named.schema_ or ANY_OBJECT, place.to("schema"), strict=named.strict is True)
 
 
 def _parsed(place: Place, schema: Any) -> Any:

@@ -104,6 +104,8 @@ def _adaptations(
         yield "format not read" if describes else "no tools"
     if tools == []:
         yield "`tools` []"
+    if _has_system(conversation.messages) and not _has_system(messages):
+        yield "no system role"
     calls = [call for message in messages for call in message.get("tool_calls") or ()]
     if not calls and any(message.get("tool_calls") for message in conversation.messages):
         yield "calls as text"
@@ -114,6 +116,10 @@ def _adaptations(
     for message in messages:
         if message.get("tool_calls") and "content" in message and not message["content"]:
             yield f"content {json.dumps(message['content'])}"
+
+
+def _has_system(messages: Sequence[Message]) -> bool:
+    return any(message["role"] == "system" for message in messages)
 
 
 def _read_back(dialect: Dialect) -> str:

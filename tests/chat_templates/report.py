@@ -42,8 +42,9 @@ ADAPTATIONS = {
     "lists changed": "The template appends to a list of its own. Paddock lets it; Transformers refuses "
     "(`access to attribute 'append' of 'list' object is unsafe`), so it was compared with Transformers in Jinja's "
     "sandbox that isn't immutable.",
+    "no system role": "The template refuses system messages: what they say goes before what the user says next.",
 }
-_LETTERS = dict(zip(ADAPTATIONS, "abcdefgh", strict=True))
+_LETTERS = dict(zip(ADAPTATIONS, "abcdefghi", strict=True))
 
 
 def page(comparisons: Sequence[Comparison], version: str, transformers: str) -> str:

@@ -60,6 +60,13 @@ def test_a_template_that_both_refuse() -> None:
     assert "- firefunction (chat; system;" in page([found], "1", "5")
 
 
+def test_a_template_that_refuses_system_messages() -> None:
+    source = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}" + PLAIN
+    found = compare("gemma", source)
+    assert found.same and found.renderings[1].adapted == ("no system role",)
+    assert "| gemma | `generic` |  |  | = | = i | = a |" in page([found], "1", "5")
+
+
 def test_a_template_that_appends() -> None:
     source = (
         "{% set ns = namespace(l=[]) %}{% for m in messages %}{% set _ = ns.l.append(m.role) %}{% endfor %}{{ ns.l }}"

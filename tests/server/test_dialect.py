@@ -108,6 +108,43 @@ def test_no_system_messages() -> None:
     assert render(found, TURNS[:1], [TOOL]).startswith("[user]# Tools")
 
 
+GEMMA = (
+    "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for m in messages %}"
+    "{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Roles must alternate') }}{% endif %}"
+    "[{{ m.role }}]{{ m.content }}{% endfor %}"
+)
+"""It refuses system messages, and users or assistants that speak twice."""
+BRIEF = {"role": "system", "content": "Be brief."}
+HI = {"role": "assistant", "content": "Hi."}
+
+
+@pytest.mark.parametrize(
+    ("messages", "prompt"),
+    [
+        ([BRIEF, TURNS[0]], "[user]Be brief.\n\nWeather?"),
+        ([{**BRIEF, "role": "developer"}, TURNS[0]], "[user]Be brief.\n\nWeather?"),
+        ([BRIEF, BRIEF, TURNS[0]], "[user]Be brief.\n\nBe brief.\n\nWeather?"),
+        ([{"role": "system", "content": [{"type": "text", "text": "Be"}]}, TURNS[0]], "[user]Be\n\nWeather?"),
+        ([BRIEF], "[user]Be brief."),
+        ([BRIEF, HI, TURNS[0]], "[user]Be brief.[assistant]Hi.[user]Weather?"),
+        ([TURNS[0], HI, BRIEF, TURNS[0]], "[user]Weather?[assistant]Hi.[user]Be brief.\n\nWeather?"),
+        ([TURNS[0], HI], "[user]Weather?[assistant]Hi."),
+    ],
+)
+def test_what_a_template_refuses_from_the_system_the_user_says(messages: Any, prompt: str) -> None:
+    assert render(dialect(GEMMA), messages) == prompt
+
+
+def test_a_template_that_leaves_system_messages_out() -> None:
+    found = dialect("{% for m in messages if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endfor %}")
+    assert render(found, [BRIEF, TURNS[0]]) == "[user]Be brief.\n\nWeather?"
+
+
+def test_a_template_that_takes_system_messages() -> None:
+    assert render(dialect(LOOP % "{{ m.content }}"), [BRIEF, TURNS[0]]) == "[system]Be brief.[user]Weather?"
+
+
 def test_an_assistant_without_a_text() -> None:
     found = dialect(LOOP % "{{ m.content }}")
     turns: list[dict[str, Any]] = [{"role": "assistant", "content": None}, {"role": "assistant", "refusal": "No."}]

@@ -57,6 +57,13 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
         "--max-schema-size",
     ),
     (
+        "text",
+        {"response_format": {"type": "json_schema", "schema": SMALL}},
+        {"response_format": {"type": "json_schema", "schema": LARGE}},
+        "response_format.schema",
+        "--max-schema-size",
+    ),
+    (
         "chat",
         {"tools": [{"type": "function", "function": function(SMALL)}]},
         {"tools": [{"type": "function", "function": function(LARGE)}]},

@@ -1,10 +1,11 @@
-"""Conversations with tools, for chat templates that know none: the tools are described in the system prompt, and calls
-and their results become ordinary messages."""
+"""Conversations for chat templates that can't take all of them. Where they know no tools, those are described in the
+system prompt, and calls and their results become ordinary messages; where they refuse system messages, users say it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 _INSTRUCTIONS = """\
@@ -19,6 +20,8 @@ To call a function, write its name and arguments as JSON between tags, and nothi
 </tool_call>
 For several calls, write one such block for each. Results come between <tool_response> tags.
 If no function helps, answer in plain text."""
+
+SYSTEM_ROLES = ("system", "developer")
 
 Message = Mapping[str, Any]
 Printed = Callable[[Sequence[tuple[str, Mapping[str, Any]]]], str | None]
@@ -35,7 +38,7 @@ def with_tools(
     spoken = [_spoken(message) for message in messages]
     described = _INSTRUCTIONS.format(tools="\n".join(_description(tool) for tool in tools))
     first = spoken[0] if spoken else None
-    if first is not None and first["role"] in ("system", "developer"):
+    if first is not None and first["role"] in SYSTEM_ROLES:
         described = f"{_text(first.get('content'))}\n\n{described}"
         spoken = spoken[1:]
     if system_role:
@@ -54,6 +57,21 @@ def with_calls(messages: Sequence[Message], printed: Printed, *, results: bool) 
     return _joined(
         [dict(message) if results and message["role"] == "tool" else _spoken(message, printed) for message in messages]
     )
+
+
+def without_system(messages: Sequence[Message]) -> Sequence[Message]:
+    """The conversation for a template that refuses system messages, or leaves them out: they go before what the user
+    says next, or are a user's message of their own."""
+    if not any(message["role"] in SYSTEM_ROLES for message in messages):
+        return messages
+    return _joined([_as_user(message) for message in messages], "\n\n")
+
+
+def _as_user(message: Message) -> dict[str, Any]:
+    """What the system says as if the user said it; other messages as they are."""
+    if message["role"] in SYSTEM_ROLES:
+        return {"role": "user", "content": _text(message.get("content"))}
+    return dict(message)
 
 
 def _description(tool: Mapping[str, Any]) -> str:
@@ -93,15 +111,17 @@ def _call(function: Mapping[str, Any]) -> str:
     return f'<tool_call>\n{{"name": {name}, "arguments": {text or "{}"}}}\n</tool_call>'
 
 
-def _joined(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Results of several calls in one message: templates want users and assistants to take turns."""
+def _joined(messages: Sequence[dict[str, Any]], between: str = "\n") -> list[dict[str, Any]]:
+    """Neighbouring messages of users, such as results of several calls, in one: templates want users and assistants to
+    take turns."""
     joined: list[dict[str, Any]] = []
-    for message in messages:
-        last = joined[-1] if joined else None
-        if last is not None and last["role"] == message["role"] == "user":
-            joined[-1] = {**last, "content": f"{_text(last.get('content'))}\n{_text(message.get('content'))}"}
+    for by_user, turns in groupby(messages, lambda message: message["role"] == "user"):
+        first, *others = turns
+        if by_user and others:
+            content = between.join(_text(turn.get("content")) for turn in (first, *others))
+            joined.append({**others[-1], **first, "content": content})
         else:
-            joined.append(message)
+            joined += [first, *others]
     return joined
 
 

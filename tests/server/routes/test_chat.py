@@ -127,6 +127,13 @@ async def test_stop_string_and_limit() -> None:
     assert backend.requests[1].max_tokens == 3
 
 
+async def test_no_limit_goes_over_the_servers() -> None:
+    state, backend = scripted_state(n_predict=3)
+    await chat(state)
+    await chat(state, max_tokens=-1)
+    assert [request.max_tokens for request in backend.requests] == [3, N_CTX - len(backend.requests[0].prompt)]
+
+
 async def test_llama_servers_additions() -> None:
     state, _ = scripted_state()
     got = chunks(await chat(state, stream=True, return_progress=True, timings_per_token=True, service_tier="flex"))

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from backends.base import SAMPLERS, SamplingParams
 from server.config.sampling import SAMPLING_FLAGS, SamplingFlag
 from server.errors import APIError
+from server.native.settings import request_settings
 from server.schemas.chat import ChatCompletionRequest
 from server.schemas.messages import as_sent
+from server.schemas.native import NativeOptions
 from server.schemas.validation import validate
 from tests.server.schemas.bodies import chat, completion
 
@@ -108,6 +111,19 @@ def test_limits() -> None:
     assert completion(n_predict=-1).completion_limit is None
 
 
+def test_no_limit() -> None:
+    """As llama-server's web page asks for it."""
+    fields: dict[str, Any]
+    for fields in (
+        {"max_tokens": -1},
+        {"max_completion_tokens": -1, "max_tokens": 5},
+        {"max_tokens": -1, "n_predict": 5},
+    ):
+        request = chat(**fields)
+        assert (request.limit, request.completion_limit) == (-1, None)
+    assert completion(max_tokens=-1, n_predict=5).completion_limit is None
+
+
 @pytest.mark.parametrize(
     ("sent", "prompts"),
     [
@@ -135,7 +151,27 @@ def test_best_of() -> None:
 def test_stop_strings() -> None:
     assert chat(stop="a").stop_strings == ["a"]
     assert chat(stop=["a", "", "b"]).stop_strings == ["a", "b"]
+    assert chat(stop=[]).stop_strings == []
     assert chat(stop=[str(number) for number in range(64)]).stop_strings
+
+
+def test_biases_in_pairs() -> None:
+    biases = chat(logit_bias=[[15043, 1.5], ["Hello", -0.5], [2, False]]).logit_bias
+    assert biases == {"15043": 1.5, "Hello": -0.5, "2": False}
+    assert completion(logit_bias=[]).logit_bias == {}
+
+
+@pytest.mark.parametrize("make", [chat, completion])
+def test_the_parameters_that_props_tells(make: Any) -> None:
+    """Clients take them from there, change some and send all."""
+    defaults = SamplingParams()
+    request = make(**request_settings(NativeOptions(n_predict=-1), defaults, []))
+    assert (request.completion_limit, request.stop_strings, request.logit_bias) == (None, [], {})
+    assert (request.temperature, request.top_k, request.samplers) == (
+        defaults.temperature,
+        defaults.top_k,
+        defaults.samplers,
+    )
 
 
 @pytest.mark.parametrize("flag", SAMPLING_FLAGS, ids=lambda flag: flag.name)
@@ -149,6 +185,10 @@ def test_samplers_by_name_and_by_letter() -> None:
     assert chat(samplers="fkt").samplers == ("tfs_z", "top_k", "temperature")
     assert chat(samplers=["typical_p", "top-p", "MinP", "temp"]).samplers == ("typ_p", "top_p", "min_p", "temperature")
     assert chat(samplers=[]).samplers == ()
+    every = chat(samplers="edskfypmxtia").samplers
+    assert every == SAMPLERS
+    assert every[-2:] == ("infill", "adaptive_p")
+    assert chat(samplers=["top_k", "top_p", "infill"]).samplers == chat(samplers="kpi").samplers
 
 
 @pytest.mark.parametrize(

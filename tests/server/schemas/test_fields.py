@@ -27,7 +27,7 @@ SHARED: dict[str, list[Any]] = {
     "top_p": [*NOT_A_NUMBER, -0.1, 1.1],
     "n": [*NOT_AN_INTEGER, 0, -1, 129, 10**30],
     "seed": [*NOT_AN_INTEGER, 2**64, -(2**64)],
-    "stop": [5, True, {}, [], [5], ["a", None], ["a"] * 65, "a" * 2000],
+    "stop": [5, True, {}, [5], ["a", None], ["a"] * 65, "a" * 2000],
     "stream": NOT_A_BOOLEAN,
     "stream_options": [
         *NOT_AN_OBJECT,
@@ -36,7 +36,12 @@ SHARED: dict[str, list[Any]] = {
         {"include_usage": None},
         {"include_obfuscation": 1},
     ],
-    "logit_bias": [*NOT_AN_OBJECT, {"1": "x"}, {"1": None}, {"1": True}, {"1": 101}, {"1": -101}, {"1": [1]}],
+    "logit_bias": [
+        *("x", 5, True, {"1": "x"}, {"1": None}, {"1": True}, {"1": 101}, {"1": -101}, {"1": [1]}),
+        *([5], [[1]], [[1, 2, 3]], [[1, "x"]], [[1, None]], [[1, True]], [[1, 101]], [[1, [1]]], [[True, 1]]),
+        *([[1.5, 1]], [["5", 1]], [["-5", 1]], [[10**30, 1]], [[None, 1]], [{"token": 1, "bias": 1}]),
+        [[1, 1]] * 10_001,
+    ],
     "user": [None, *NOT_A_STRING],
 }
 
@@ -74,8 +79,8 @@ CHAT: dict[str, list[Any]] = {
         [{"role": "tool", "content": None, "tool_call_id": "1"}],
         [{"role": "function", "content": "hi"}],
     ],
-    "max_tokens": [*NOT_AN_INTEGER, 0, -1],
-    "max_completion_tokens": [*NOT_AN_INTEGER, 0, -1],
+    "max_tokens": [*NOT_AN_INTEGER, 0, -2],
+    "max_completion_tokens": [*NOT_AN_INTEGER, 0, -2],
     "logprobs": [*NOT_A_BOOLEAN, 5],
     "top_logprobs": [*NOT_AN_INTEGER, -1, 21, 5],
     "audio": [*NOT_AN_OBJECT, {}, {"voice": "alloy"}, {"voice": 5, "format": "mp3"}, {"voice": "a", "format": "x"}],
@@ -117,7 +122,11 @@ CHAT: dict[str, list[Any]] = {
         {},
         {"type": "yaml"},
         {"type": "json_schema"},
-        {"type": "json_schema", "json_schema": {}},
+        {"type": "json_schema", "json_schema": None},
+        {"type": "json_schema", "json_schema": {"name": 5}},
+        {"type": "json_schema", "json_schema": {"schema": 5}},
+        {"type": "json_schema", "schema": None},
+        {"type": "json_schema", "schema": 5},
     ],
     "tools": [
         *NOT_A_LIST,
@@ -161,7 +170,7 @@ COMPLETION: dict[str, list[Any]] = {
     "best_of": [*NOT_AN_INTEGER, -1, 21],
     "echo": NOT_A_BOOLEAN,
     "logprobs": [*NOT_AN_INTEGER, -1, 6],
-    "max_tokens": [*NOT_AN_INTEGER, -1],
+    "max_tokens": [*NOT_AN_INTEGER, -2],
     "suffix": NOT_A_STRING,
 }
 

@@ -29,12 +29,18 @@ def _has_null(value: Any) -> bool:
 
 
 def _extension(name: str, value: Any) -> bool:
-    """What Paddock takes on purpose: more stop strings, biases that are no integers, some nulls."""
+    """What Paddock takes on purpose: more stop strings, biases that are no integers, some nulls; and of llama-server's
+    no limit, no stop strings, biases in a list, and schemas without a name."""
     if name in NULLABLE and _has_null(value):
         return True
     if name == "stop":
-        return isinstance(value, list) and 4 < len(value) <= 64
-    return name == "logit_bias" and isinstance(value, dict) and all(isinstance(bias, float) for bias in value.values())
+        return isinstance(value, list) and not 0 < len(value) <= 4 and len(value) <= 64
+    if name == "response_format":
+        named = value.get("json_schema") if isinstance(value, dict) else None
+        return isinstance(named, dict) and "name" not in named
+    if name == "logit_bias" and isinstance(value, dict):
+        return all(isinstance(bias, float) for bias in value.values())
+    return (name, value) in (("max_tokens", -1), ("logit_bias", []))
 
 
 def _fields(component: str) -> Iterator[tuple[str, dict[str, Any]]]:
