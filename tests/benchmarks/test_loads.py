@@ -40,8 +40,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SMALL: list[Load] = [
     Start(n_tokens=2, n_forms=1),
-    SingleStream(n_requests=1, n_words=4, n_tokens=32),
-    UniquePrompts(n_clients=4, n_words=10, n_tokens=32),
+    # as long as it takes that the client, on a busy machine, doesn't read all of an answer at once
+    SingleStream(n_requests=1, n_words=4, n_tokens=300),
+    UniquePrompts(n_clients=4, n_words=10, n_tokens=100),
     SharedPrompt(n_shared=64, n_requests=4, n_words=4, n_tokens=4),
     LongPrompt(n_streams=2, n_words=60, n_tokens=2, n_before=4, n_stream_tokens=300),
     JsonSchema(n_requests=2, n_words=5),
@@ -87,7 +88,7 @@ async def test_a_form_has_every_field() -> None:
 
 
 async def test_arrivals_suit_themselves_to_the_machine(server: ServerProcess, count: Callable[[str], int]) -> None:
-    load = await Arrivals(n_words=5, n_tokens=32).calibrated(server, Prompts("test", count))
+    load = await Arrivals(n_words=5, n_tokens=300).calibrated(server, Prompts("test", count))
     assert load.rate > 0 and load.target.first > 0 and load.target.gap > 0
     assert (await replace(load, rate=3.0).calibrated(server, Prompts("test", count))).rate == 3.0
 
