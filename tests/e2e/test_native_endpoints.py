@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 
+from tests.llama_vim import LLAMA_VIM
+
 from .serving import DEMO, Server
 
 PROMPT = "Once upon a time"
@@ -95,24 +97,8 @@ def test_infill(demo: Server) -> None:
 
 def test_what_editors_send(demo: Server) -> None:
     """A completion as llama.vim and llama.vscode ask for it."""
-    body = {
-        "id_slot": 0,
-        "input_prefix": "The capital of France is",
-        "input_suffix": ".\n",
-        "input_extra": [{"text": "Paris is in France.\n", "time": [1700000000, 5], "filename": "notes.txt"}],
-        "prompt": "",
-        "n_predict": 16,
-        "stop": [],
-        "n_indent": 0,
-        "top_k": 40,
-        "top_p": 0.9,
-        "samplers": ["top_k", "top_p", "infill"],
-        "t_max_prompt_ms": 500,
-        "t_max_predict_ms": 1000,
-        "stream": False,
-        "cache_prompt": True,
-        "response_fields": ["content", "timings/prompt_n", "timings/predicted_n", "truncated"],
-    }
+    france = {"input_prefix": "The capital of France is", "input_suffix": ".\n", "prompt": "", "n_indent": 0}
+    body = LLAMA_VIM | france | {"n_predict": 16}
     response = demo.post("/infill", body)
     assert response.status_code == 200, response.text
     answer = response.json()

@@ -12,6 +12,7 @@ import pytest
 
 from backends.base import BackendError
 from server.state import AppState
+from tests.llama_vim import LLAMA_VIM
 from tests.server.routes.client import call, error
 from tests.server.scripted import (
     BOS,
@@ -348,27 +349,6 @@ async def test_infill() -> None:
     final = (await send(state, "/infill", input_prefix="p", input_suffix="s", n_predict=2)).json()
     assert (set(final), final["content"]) == (FINAL, "he")
     assert len(await events(state, path="/infill", input_prefix="p", input_suffix="s")) == 6
-
-
-LLAMA_VIM: dict[str, Any] = {
-    "id_slot": 0,
-    "input_prefix": "a\nb\n",
-    "input_suffix": "\nd\n",
-    "input_extra": [{"text": "ex", "time": [1700000000, 5], "filename": "f"}],
-    "prompt": "    c",
-    "n_predict": 128,
-    "stop": [],
-    "n_indent": 4,
-    "top_k": 40,
-    "top_p": 0.9,
-    "samplers": ["top_k", "top_p", "infill"],
-    "t_max_prompt_ms": 500,
-    "t_max_predict_ms": 1000,
-    "stream": False,
-    "cache_prompt": True,
-    "response_fields": ["content", "timings/prompt_n", "timings/predicted_n", "tokens_cached", "truncated"],
-}
-"""What llama.vim and llama.vscode send for a completion."""
 
 
 async def test_what_editors_send() -> None:
