@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from benchmarks.answer import answer_of
-from benchmarks.client import Exchange
+from benchmarks.answer import Answer, answer_of
 from benchmarks.prompts import Prompts
 from benchmarks.server_process import ServerProcess
 
-from .base import Figures, Load, Measure, ask
+from .base import Figures, Load, Measure, UnequalWork, ask
 
 LARGEST = Measure("largest gap", "s", False)
 HIGH = Measure("p99 gap", "s", False)
@@ -50,7 +50,9 @@ class LongPrompt(Load):
         finally:
             for stream in streams:
                 stream.hang_up()
-        gaps = [gap for stream in streams for gap in gaps_between(stream, answer.sent, answer.end)]
+        gaps = [gap for stream in streams for gap in gaps_between(answer_of(stream), answer.sent, answer.end)]
+        if not gaps:
+            raise UnequalWork(f"{server.peer.name} had ended the streams before the long prompt came")
         return {
             LARGEST.name: max(gaps),
             HIGH.name: float(np.quantile(gaps, 0.99)),
@@ -58,8 +60,8 @@ class LongPrompt(Load):
         }
 
 
-def gaps_between(stream: Exchange, start: float, end: float) -> list[float]:
-    """Seconds between the stream's tokens, of the gaps that reach into the time from `start` to `end`."""
-    times = answer_of(stream).times
-    pairs = zip(times, [*times[1:], end], strict=True)
-    return [later - earlier for earlier, later in pairs if later > start and earlier < end]
+def gaps_between(stream: Answer, start: float, end: float) -> list[float]:
+    """Seconds between the stream's tokens, of the gaps that reach into the time from `start` to `end`. One that was cut
+    off has waited until then."""
+    times = stream.times if stream.finish_reason else [*stream.times, end]
+    return [later - earlier for earlier, later in pairwise(times) if later > start and earlier < end]

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from backends.llama_cpp.vocab import Vocabulary
-from benchmarks.answer import Refused
+from benchmarks.answer import Answer, Refused
 from benchmarks.client import HOST
 from benchmarks.compare import Plan, compare
 from benchmarks.limits import BareEngine
@@ -21,7 +21,7 @@ from benchmarks.loads.base import Load, UnequalWork, ask, closed_loop
 from benchmarks.loads.chat import Chat
 from benchmarks.loads.edits import Edits
 from benchmarks.loads.json_schema import JsonSchema, is_form
-from benchmarks.loads.long_prompt import LongPrompt
+from benchmarks.loads.long_prompt import LongPrompt, gaps_between
 from benchmarks.loads.prediction import Prediction
 from benchmarks.loads.shared_prompt import SharedPrompt
 from benchmarks.loads.single_stream import SingleStream
@@ -81,6 +81,13 @@ async def test_a_load_gives_its_figures(load: Load, server: ServerProcess, count
     figures = await load.run(server, Prompts("test", count))
     assert set(figures) == {measure.name for measure in load.measures}
     assert all(figure > 0 for figure in figures.values())
+
+
+@pytest.mark.parametrize(("finish_reason", "gaps"), [(None, [2.0, 3.0]), ("length", [2.0])])
+async def test_only_a_stream_that_goes_on_waits(finish_reason: str | None, gaps: list[float]) -> None:
+    """For a server that has ended it before, it was none to be disturbed."""
+    stream = Answer(0.0, [1.0, 2.0, 4.0], "abc", 3, None, finish_reason)
+    assert gaps_between(stream, 2.5, 7.0) == gaps
 
 
 async def test_a_form_has_every_field() -> None:
