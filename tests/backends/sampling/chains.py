@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from backends.base import SamplingParams
 from backends.llama_cpp import library
+from backends.llama_cpp.sampling import Sampler
 from backends.llama_cpp.sampling.candidates import TOKEN_DATA
 
 Logits = npt.NDArray[np.float32]
@@ -145,3 +146,12 @@ def model_like(rng: np.random.Generator, n: int, sharpness: float = 1.0) -> Logi
         if not len(again):
             return logits
         logits[again] += rng.normal(0, 0.1, len(again)).astype(np.float32)
+
+
+def draws(sampler: Sampler | Reference, rows: list[Logits]) -> list[int]:
+    """What each chooses, one row after the other."""
+    tokens = []
+    for row in rows:
+        tokens.append(sampler.sample(row))
+        sampler.accept(tokens[-1])
+    return tokens

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from backends.base import SAMPLERS, SamplingParams
 from backends.llama_cpp.sampling import Sampler, SamplingVocab
 from backends.llama_cpp.sampling.chain import MAX_INFILL
-from tests.backends.sampling.chains import Logits, Reference, load_vocab, model_like
+from tests.backends.sampling.chains import Logits, Reference, draws, load_vocab, model_like
 from tests.models.vocab import bpe_vocab
 
 LLAMA_VIM: dict[str, Any] = {"top_k": 40, "top_p": 0.9, "samplers": ("top_k", "top_p", "infill")}
@@ -43,14 +43,6 @@ def ids(spelled: int) -> dict[str, int]:
 
 def sampler(vocab: SamplingVocab, seed: int = 1, **fields: Any) -> Sampler:
     return Sampler(SamplingParams(**fields), vocab, seed=seed, prompt=[])
-
-
-def draws(sampler: Sampler | Reference, rows: list[Logits]) -> list[int]:
-    tokens = []
-    for row in rows:
-        tokens.append(sampler.sample(row))
-        sampler.accept(tokens[-1])
-    return tokens
 
 
 def drawn(vocab: SamplingVocab, row: Logits, **fields: Any) -> set[int]:

@@ -14,21 +14,13 @@ from hypothesis import strategies as st
 from backends.base import SAMPLER_ORDER, SamplingParams
 from backends.llama_cpp.sampling import Sampler, SamplingVocab
 from backends.llama_cpp.sampling.prefilter import highest
-from tests.backends.sampling.chains import Logits, Reference, model_like
+from tests.backends.sampling.chains import Logits, Reference, draws, model_like
 from tests.backends.sampling.conftest import EOG, N_VOCAB
 
 ROWS = [model_like(np.random.default_rng(i), N_VOCAB, sharpness) for i, sharpness in enumerate((0.3, 0.5, 1, 1, 2, 4))]
 BIG_ROW = model_like(np.random.default_rng(99), 151_936, 0.3)
 VOCAB = SamplingVocab(N_VOCAB, np.array(EOG, np.int32), np.zeros(0, np.int32))
 BIG_VOCAB = SamplingVocab(len(BIG_ROW), np.array(EOG, np.int32), np.zeros(0, np.int32))
-
-
-def draws(sampler: Sampler | Reference, rows: list[Logits]) -> list[int]:
-    tokens = []
-    for row in rows:
-        tokens.append(sampler.sample(row))
-        sampler.accept(tokens[-1])
-    return tokens
 
 
 def off_or(values: st.SearchStrategy[Any], off: Any) -> st.SearchStrategy[Any]:

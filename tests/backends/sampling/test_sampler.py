@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from backends.base import SAMPLER_ORDER, SAMPLERS, SamplingParams
 from backends.llama_cpp.sampling import Sampler, SamplingVocab
 from backends.llama_cpp.sampling.limits import LIMITS, bounded
-from tests.backends.sampling.chains import Logits, load_vocab, model_like
+from tests.backends.sampling.chains import Logits, draws, load_vocab, model_like
 from tests.backends.sampling.conftest import EOG, N_VOCAB
 from tests.models.vocab import bpe_vocab
 
@@ -28,11 +28,7 @@ def sampler(vocab: SamplingVocab, prompt: list[int] | None = None, seed: int | N
 
 
 def run(sampler: Sampler, rows: list[Logits] = ROWS) -> list[int]:
-    tokens = []
-    for row in rows:
-        tokens.append(sampler.sample(row))
-        sampler.accept(tokens[-1])
-    return tokens
+    return draws(sampler, rows)
 
 
 # --- greedy ---
