@@ -31,6 +31,9 @@ SAMPLER_ORDER: tuple[str, ...] = (
 SAMPLERS: tuple[str, ...] = (*SAMPLER_ORDER, "infill", "adaptive_p")
 """Every name that `SamplingParams.samplers` may hold; adaptive_p draws the token, so its place doesn't matter."""
 
+RANDOM_SEED = 0xFFFF_FFFF
+"""llama.cpp's seed for "choose one": what clients may say for it, and what answers say. Never `SamplingParams.seed`."""
+
 SAMPLER_NAMES: dict[str, str] = {
     **{spelling: name for name in SAMPLERS for spelling in (name, name.replace("_", "-"), name.replace("_", ""))},
     "nucleus": "top_p",

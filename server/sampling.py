@@ -7,14 +7,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from backends.base import SamplingParams, Tokenizer
+from backends.base import RANDOM_SEED, SamplingParams, Tokenizer
 from server.errors import invalid
 from server.schemas.samplers import SamplerFields
 
 V = TypeVar("V")
 
-RANDOM_SEED = 0xFFFF_FFFF
-"""llama.cpp's seed for "choose one"; in answers it says that one was chosen. -1 has the same 32 bits."""
 _SAME_NAME = tuple(
     name
     for name in SamplingParams.__struct_fields__

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from backends.base import SAMPLER_NAMES, SAMPLER_ORDER, SAMPLERS
+from backends.base import RANDOM_SEED, SAMPLER_NAMES, SAMPLER_ORDER, SAMPLERS
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ def _breakers(text: str) -> tuple[str, ...]:
 
 def _seed(text: str) -> int | None:
     seed = int(text)
-    if not -1 <= seed < 2**32:
+    if not -1 <= seed <= RANDOM_SEED:
         raise ValueError(text)
-    return None if seed in (-1, 2**32 - 1) else seed
+    return None if seed in (-1, RANDOM_SEED) else seed
 
 
 F = SamplingFlag

@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from backends.base import SamplingParams
-from server.sampling import RANDOM_SEED
+from backends.base import RANDOM_SEED, SamplingParams
 from server.schemas.native import NativeOptions
 
 

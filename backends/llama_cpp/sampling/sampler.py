@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backends.base import SamplingParams
+from backends.base import RANDOM_SEED, SamplingParams
 
 from .arrays import Ids, Logits, Mask, allowed, repaired, usable
 from .chain import Chain, active_samplers, always_takes_the_best
@@ -17,9 +17,6 @@ from .penalties import RepeatPenalties
 from .prefilter import prefilter_for
 from .sparse import SparseSampler, change_row
 from .vocab import SamplingVocab
-
-RANDOM_SEED = 0xFFFFFFFF
-"""What llama.cpp takes for "any seed": never passed on, since the same seed is to give the same text."""
 
 
 class Sampler:
@@ -175,7 +172,7 @@ class Sampler:
 def _usable_seed(seed: int | None) -> int:
     if seed is None:
         return secrets.randbelow(RANDOM_SEED)
-    return min(seed & 0xFFFFFFFF, RANDOM_SEED - 1)
+    return min(seed & 0xFFFFFFFF, RANDOM_SEED - 1)  # never llama.cpp's random one: the same seed gives the same text
 
 
 def _biases(params: SamplingParams, vocab: SamplingVocab) -> tuple[Ids, Logits]:
