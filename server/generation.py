@@ -1,6 +1,7 @@
 """The run of one request: a backend's token chunks in, text deltas per choice out.
 
-Routes are built on this. It knows text and stop strings, but neither HTTP nor OpenAI's wire format.
+Routes are built on this. It knows text and stop strings, but neither HTTP nor OpenAI's wire format; except that a
+grammar that can't be used is a 400, as only here it is known what the client calls it.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from server.state import state_of
 
 
 async def health(request: Request) -> Response:
-    """A 503 with Retry-After while the server starts, its only model's engine is restarted, or the server has been told
-    to end. Models that are loaded when they are needed have no say."""
+    """A 503 with Retry-After while the server starts, its only model's engine is restarted (or its tokenizer, if that
+    takes long), or the server has been told to end. Models that are loaded when they are needed have no say."""
     state = state_of(request)
     if state.drain.begun:
         raise unavailable("The server is shutting down.")
