@@ -15,6 +15,7 @@ from server import limits
 from server.schemas.conversation import ConversationFields
 from server.schemas.generation import Stop
 from server.schemas.json_types import FLOAT32_MAX, INT32_MAX, Body, Integer, Number
+from server.schemas.logit_bias import check_pairs
 from server.schemas.lora import LoraScales
 from server.schemas.samplers import Count, SamplerFields
 from server.schemas.structure import StructureFields
@@ -69,13 +70,9 @@ def _bias_pairs(value: Any) -> tuple[tuple[int | str, float | bool], ...]:
         pairs = value
     else:
         raise _refuse("logit_bias", "must be a list of pairs, or an object")
-    if len(pairs) > limits.LOGIT_BIASES:
-        raise _refuse("logit_bias", f"must be at most {limits.LOGIT_BIASES} biases")
-    for pair in pairs:
-        if not isinstance(pair, list) or len(pair) != 2 or not (_is_token(pair[0]) or isinstance(pair[0], str)):
-            raise _refuse("logit_bias", "each entry must be a pair [token id or text, bias]")
-        if pair[1] is not False and not _is_number(pair[1]):
-            raise _refuse("logit_bias", "each bias must be a number, or false to ban the token")
+    check_pairs(pairs)
+    if not all(bias is False or _is_number(bias) for _, bias in pairs):
+        raise _refuse("logit_bias", "each bias must be a number, or false to ban the token")
     return tuple((key, bias if bias is False else float(bias)) for key, bias in pairs)
 
 
